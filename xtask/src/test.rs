@@ -1,0 +1,129 @@
+//! Everything that must pass, on a machine that has only Rust and a package manager.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::tool::{self, cargo, run as run_command, say, which};
+
+/// Whether missing programs may be installed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// By apt and pip, where they are there and may be used.
+    Yes,
+    /// Tests that need what is missing say SKIPPED.
+    No,
+}
+
+/// Programs that tests drive, with the Debian package of each.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("podman", "podman"),
+    ("runc", "runc"),
+    ("bwrap", "bubblewrap"),
+    ("gpg", "gnupg"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("curl", "curl"),
+    ("cc", "gcc"),
+    ("python3", "python3"),
+];
+
+/// Installs, then runs all tests, the rules among them. The test runner has the last word.
+pub(crate) fn run(install: Install) -> Result<()> {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if install == Install::Yes {
+        install_programs()?;
+        if let Some(folder) = install_moto()? {
+            let mut folders = vec![folder];
+            folders.extend(std::env::split_paths(&path));
+            path = std::env::join_paths(folders)?;
+        }
+    }
+    run_command(
+        cargo()
+            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+            .env("PATH", &path),
+    )
+}
+
+fn install_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| which(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if which("apt-get").is_none() {
+        say(&format!(
+            "no apt-get here; tests that need these will be SKIPPED: {}",
+            missing.join(", ")
+        ));
+        return Ok(());
+    }
+    let root = which("id")
+        .and_then(|id| Command::new(id).arg("-u").output().ok())
+        .is_some_and(|output| output.stdout == b"0\n");
+    let apt = || {
+        let mut command = if root {
+            Command::new("apt-get")
+        } else {
+            Command::new("sudo")
+        };
+        if !root {
+            command.args(["-n", "apt-get"]);
+        }
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    run_command(apt().args(["update", "-q"]))
+        .and_then(|()| {
+            run_command(
+                apt()
+                    .args(["install", "-y", "-q", "--no-install-recommends"])
+                    .args(&missing),
+            )
+        })
+        .or_else(|error| {
+            say(&format!(
+                "{error:#}; tests that need these will be SKIPPED: {}",
+                missing.join(", ")
+            ));
+            Ok(())
+        })
+}
+
+/// An S3 server from PyPI, in an environment of its own below `target/`.
+fn install_moto() -> Result<Option<PathBuf>> {
+    if which("moto_server").is_some() {
+        return Ok(None);
+    }
+    let environment = tool::root().join("target/test-tools/moto");
+    let bin = environment.join("bin");
+    if bin.join("moto_server").is_file() {
+        return Ok(Some(bin));
+    }
+    let Some(python) = which("python3") else {
+        say("no python3 here: tests that need an S3 server will be SKIPPED");
+        return Ok(None);
+    };
+    let made =
+        run_command(Command::new(python).args(["-m", "venv"]).arg(&environment)).and_then(|()| {
+            run_command(Command::new(bin.join("pip")).args([
+                "install",
+                "--quiet",
+                "moto[server,s3]",
+            ]))
+        });
+    match made.context("cannot install an S3 server") {
+        Ok(()) => Ok(Some(bin)),
+        Err(error) => {
+            say(&format!("{error:#}: tests that need one will be SKIPPED"));
+            Ok(None)
+        }
+    }
+}

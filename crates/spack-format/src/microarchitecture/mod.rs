@@ -1,0 +1,1 @@
+//! Processor families and levels.

@@ -1,0 +1,1 @@
+//! The grammar of specs and what they match.

@@ -1,0 +1,400 @@
+//! Deciding, and making what was decided.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use oci_format::layer::compression::Decoder;
+use oci_format::layer::tar::TarReader;
+use oci_format::{Digest, Platform};
+use spack_format::concrete::ConcreteSpec;
+use spack_format::dag_hash::DagHash;
+use spack_format::lockfile::SpackLockfile;
+
+use super::gather::{Gathered, Package, gather};
+use super::prefixes::one_store;
+use super::{BuildError, BuildInput, InstallRoot, World, environment};
+use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
+use crate::base::{self, Base, LockedBase};
+use crate::content::Content;
+use crate::event::Event;
+use crate::image::{Image, RecordedLayer};
+use crate::layer::{PackInput, PlanInput, pack, plan};
+use crate::libraries::{BaseRecord, Findings, Needs, check, glibc_floor};
+use crate::lock::{
+    LOCK_VERSION, Lock, LockedContainer, LockedInstall, LockedLayer, LockedPackage, LockedSpack,
+    print,
+};
+use crate::resolve::{Decided, decide};
+use crate::site::{SitePackage, SiteParts, compose};
+
+/// Bytes that a package may decompress to; it was scanned with less.
+const TAR_LIMIT: u64 = 64 << 30;
+
+/// What was decided, with all that making the image needs besides.
+pub struct Locked<'a> {
+    /// The decision.
+    pub lock: Lock,
+    /// Its text.
+    pub text: String,
+    /// What gathering the packages took.
+    pub gathered: Gathered,
+    decided: Decided<'a>,
+    packages: Vec<Package<'a>>,
+    prefixes: Vec<String>,
+    layers: Vec<RecordedLayer>,
+    base: Base,
+    base_records: Vec<BaseRecord>,
+}
+
+/// An image, and what a person should know about it.
+#[derive(Debug)]
+pub struct Made {
+    /// The image.
+    pub image: Image,
+    /// Libraries that it lacks, where that was allowed.
+    pub findings: Findings,
+}
+
+/// Decides everything about the image of `input`, fetching what has to be known for that.
+///
+/// # Errors
+/// When the lock does not fit, packages are missing or not what they should be, or there is no base.
+pub async fn lock<'a>(
+    input: &BuildInput<'_>,
+    spack_lock: &'a SpackLockfile,
+    world: &World<'_>,
+) -> Result<Locked<'a>, BuildError> {
+    let decided = decide(input.wanted, spack_lock, input.target, input.satisfies)
+        .map_err(BuildError::Mismatch)?;
+    let (gathered, base) = tokio::join!(
+        gather(&decided.packages, &spack_lock.specs, world),
+        find_base(input, world)
+    );
+    let (packages, gathered) = gathered?;
+    let (locked_base, base) = base?;
+    for warning in &base.warnings {
+        world.reporter.event(Event::Warning(warning.clone()));
+    }
+    let base_records = base::library_records(&base, world.base).await?;
+    let (store, prefixes) = one_store(&packages, input)?;
+    let budget = layer_budget(input.budget, base.layers.len())?;
+    let (layers, locked_layers) = write_layers(&packages, &prefixes, budget, input, world).await?;
+    let site_packages = site_packages(&packages, &prefixes);
+    let (environment, environment_from) = environment::variables(
+        input,
+        &spack_lock.specs,
+        &decided.roots,
+        &site_packages,
+        base.config.as_ref(),
+        &base_records,
+    );
+    let lock = Lock {
+        version: LOCK_VERSION,
+        container: LockedContainer {
+            name: input.name.to_owned(),
+            arch: input.architecture.as_str().to_owned(),
+            version: decided.version(&spack_lock.specs).unwrap_or_default(),
+            definition: input.definition,
+        },
+        spack: LockedSpack {
+            lock: Digest::of(input.spack_lock.as_bytes()),
+            lockfile_version: spack_lock.version,
+            version: spack_lock.spack.as_ref().map(|spack| spack.version.clone()),
+            commit: spack_lock
+                .spack
+                .as_ref()
+                .and_then(|spack| spack.commit.clone()),
+            target: input.target.map(str::to_owned),
+        },
+        install: locked_install(&store, input, environment_from),
+        environment,
+        base: locked_base,
+        packages: packages
+            .iter()
+            .zip(&prefixes)
+            .map(|(package, prefix)| locked_package(package, prefix))
+            .collect(),
+        layers: locked_layers,
+    };
+    let text = print(&lock)?;
+    Ok(Locked {
+        lock,
+        text,
+        gathered,
+        decided,
+        packages,
+        prefixes,
+        layers,
+        base,
+        base_records,
+    })
+}
+
+fn locked_install(
+    store: &InstallRoot,
+    input: &BuildInput<'_>,
+    environment_from: String,
+) -> LockedInstall {
+    LockedInstall {
+        store: store.store.clone(),
+        root: store.root.clone(),
+        views: input.views.iter().map(|view| view.root.clone()).collect(),
+        environment_from,
+    }
+}
+
+fn locked_package(package: &Package<'_>, prefix: &str) -> LockedPackage {
+    use crate::fetch::SignatureState;
+    LockedPackage {
+        name: package.spec.name.clone(),
+        version: package.spec.version.clone(),
+        hash: package.spec.hash,
+        prefix: prefix.to_owned(),
+        blob: package.entry.tarball.digest,
+        size: package.entry.tarball.size,
+        compression: package.record.compression.clone(),
+        diff_id: package.record.diff_id,
+        signed_by: match &package.entry.signature {
+            SignatureState::Signed { fingerprint, .. } => Some(fingerprint.clone()),
+            SignatureState::Unknown | SignatureState::Unsigned => None,
+        },
+    }
+}
+
+/// The base that was decided before, where there is one; otherwise a new decision.
+async fn find_base(
+    input: &BuildInput<'_>,
+    world: &World<'_>,
+) -> Result<(LockedBase, Base), BuildError> {
+    let locked = match input.before {
+        Some(before) => before.base.clone(),
+        None => base::resolve(input.base, input.architecture, world.base).await?,
+    };
+    let base = base::materialise(&locked, world.base).await?;
+    let locked = match &base.made {
+        Some(layer) => locked.with_layer(layer.clone()),
+        None => locked,
+    };
+    Ok((locked, base))
+}
+
+/// Layers that packages may have: the budget, or what the base and the site layer leave of an image's most.
+fn layer_budget(budget: usize, base: usize) -> Result<usize, BuildError> {
+    match MOST_LAYERS.checked_sub(base + 1) {
+        None | Some(0) => Err(BuildError::Layers { base }),
+        Some(left) => Ok(budget.saturating_sub(base + 1).clamp(1, left)),
+    }
+}
+
+async fn write_layers(
+    packages: &[Package<'_>],
+    prefixes: &[String],
+    budget: usize,
+    input: &BuildInput<'_>,
+    world: &World<'_>,
+) -> Result<(Vec<RecordedLayer>, Vec<LockedLayer>), BuildError> {
+    let inputs: Vec<PlanInput> = packages
+        .iter()
+        .map(|package| PlanInput {
+            hash: package.spec.hash,
+            name: package.spec.name.clone(),
+            size: package.entry.tarball.size,
+            shared: (input.shared)(&package.spec.hash),
+        })
+        .collect();
+    let groups = plan(&inputs, budget);
+    let index: HashMap<DagHash, usize> = packages
+        .iter()
+        .enumerate()
+        .map(|(index, package)| (package.spec.hash, index))
+        .collect();
+    let mut layers = Vec::new();
+    let mut locked = Vec::new();
+    for group in groups {
+        let members: Vec<usize> = group
+            .iter()
+            .filter_map(|hash| index.get(hash).copied())
+            .collect();
+        let owned: Vec<OwnedPackInput> = members
+            .iter()
+            .map(|at| OwnedPackInput::of(&packages[*at], &prefixes[*at]))
+            .collect();
+        let cache = world.cache.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let inputs: Vec<PackInput<'_>> = owned.iter().map(OwnedPackInput::borrow).collect();
+            pack(&inputs, &cache)
+        });
+        let layer = match written.await {
+            Ok(layer) => layer?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        locked.push(LockedLayer {
+            packages: group,
+            digest: layer.descriptor.digest,
+            size: layer.descriptor.size,
+            diff_id: layer.diff_id,
+            media_type: layer.descriptor.media_type.clone(),
+        });
+        layers.push(layer);
+    }
+    Ok((layers, locked))
+}
+
+/// A [`PackInput`] that can go to another thread.
+struct OwnedPackInput {
+    title: String,
+    blob: Digest,
+    size: u64,
+    content: Content,
+    record: Arc<crate::layer::PackageRecord>,
+    prefix: String,
+    origins: Vec<crate::image::RegistryOrigin>,
+}
+
+impl OwnedPackInput {
+    fn of(package: &Package<'_>, prefix: &str) -> Self {
+        Self {
+            title: package.entry.package.clone(),
+            blob: package.entry.tarball.digest,
+            size: package.entry.tarball.size,
+            content: package.content.clone(),
+            record: Arc::clone(&package.record),
+            prefix: prefix.trim_start_matches('/').to_owned(),
+            origins: package.entry.origin.iter().cloned().collect(),
+        }
+    }
+
+    fn borrow(&self) -> PackInput<'_> {
+        PackInput {
+            title: self.title.clone(),
+            blob: self.blob,
+            size: self.size,
+            content: self.content.clone(),
+            record: &self.record,
+            prefix: &self.prefix,
+            origins: self.origins.clone(),
+        }
+    }
+}
+
+fn site_packages<'p>(packages: &'p [Package<'_>], prefixes: &'p [String]) -> Vec<SitePackage<'p>> {
+    packages
+        .iter()
+        .zip(prefixes)
+        .map(|(package, prefix)| SitePackage {
+            spec: package.spec,
+            prefix,
+            record: &package.record,
+        })
+        .collect()
+}
+
+/// The image of what was decided. Libraries that are missing are an error unless `allow_missing_libraries`.
+///
+/// # Errors
+/// When the views contradict themselves, or the programs of the image would not start.
+pub fn image(
+    locked: &Locked<'_>,
+    input: &BuildInput<'_>,
+    spack_lock: &SpackLockfile,
+    world: &World<'_>,
+    allow_missing_libraries: bool,
+) -> Result<Made, BuildError> {
+    let packages = site_packages(&locked.packages, &locked.prefixes);
+    let contents: HashMap<DagHash, &Package<'_>> = locked
+        .packages
+        .iter()
+        .map(|package| (package.spec.hash, package))
+        .collect();
+    let (site, warnings) = compose(&SiteParts {
+        specs: &spack_lock.specs,
+        roots: &locked.decided.roots,
+        packages: &packages,
+        views: input.views,
+        store: &locked.lock.install.store,
+        root: &locked.lock.install.root,
+        environment: &locked.lock.environment,
+        spack_yaml: input.spack_yaml,
+        spack_lock: input.spack_lock,
+        installation_time: world.created.0,
+        satisfies: input.satisfies,
+        read: &|hash, file| match contents.get(hash) {
+            Some(package) => read_member(package, file),
+            None => Err(io::ErrorKind::NotFound.into()),
+        },
+    })?;
+    for warning in warnings {
+        world
+            .reporter
+            .event(Event::Note(format!("{}: {warning}", input.name)));
+    }
+    let needs: Vec<Needs<'_>> = locked
+        .packages
+        .iter()
+        .zip(&locked.prefixes)
+        .map(|(package, prefix)| Needs {
+            package: &package.entry.package,
+            prefix: prefix.trim_start_matches('/'),
+            record: &package.record,
+        })
+        .collect();
+    let findings = check(&locked.base_records, &needs);
+    if !findings.is_empty() && !allow_missing_libraries {
+        return Err(BuildError::Libraries(findings));
+    }
+    let specs: Vec<&ConcreteSpec> = locked.packages.iter().map(|package| package.spec).collect();
+    let labels = labels(
+        &locked.lock,
+        &Facts {
+            lock_digest: Digest::of(locked.text.as_bytes()),
+            packages: &specs,
+            roots: input
+                .wanted
+                .iter()
+                .map(|wanted| wanted.text.clone())
+                .collect(),
+            glibc: glibc_floor(&needs),
+        },
+    );
+    let mut layers = locked.layers.clone();
+    layers.push(site.finish()?);
+    let image = assemble(Parts {
+        platform: platform(input),
+        base: locked.base.config.as_ref(),
+        base_layers: locked.base.layers.clone(),
+        layers,
+        environment: &locked.lock.environment,
+        labels,
+        created: world.created,
+    });
+    Ok(Made { image, findings })
+}
+
+fn platform(input: &BuildInput<'_>) -> Platform {
+    Platform {
+        architecture: input.architecture.as_str().to_owned(),
+        os: "linux".to_owned(),
+        variant: None,
+    }
+}
+
+/// The bytes of one file of a package.
+fn read_member(package: &Package<'_>, file: &str) -> io::Result<Vec<u8>> {
+    let root = package
+        .record
+        .prefix
+        .as_deref()
+        .or(package.record.top.as_deref())
+        .unwrap_or_default();
+    let wanted = format!("{root}/{file}");
+    let mut tar = TarReader::new(Decoder::new(package.content.open(0)?, TAR_LIMIT)?);
+    while let Some(mut member) = tar.next_member().map_err(io::Error::other)? {
+        if member.entry.path == wanted.as_bytes() {
+            let mut bytes = Vec::new();
+            member.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}

@@ -1,0 +1,101 @@
+//! The main job: the stages in a line.
+//!
+//! ```text
+//! BuildInput ──► decide ──► gather ──► prefixes ──► layers ─┐
+//!                           find,      one store            ├──► Lock ──► compose, check, assemble ──► Image
+//!                           fetch,     for all       base ──┘
+//!                           scan
+//! ```
+//!
+//! Start at [`lock()`], which decides everything, and [`image()`], which makes the image of what was decided. Neither sends
+//! anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
+
+mod environment;
+mod error;
+mod gather;
+mod make;
+mod prefixes;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use oci_format::Digest;
+use spack_format::environment_modifications::{Modifications, PrefixInspections};
+use spack_format::prefix::Satisfies;
+use spack_format::view::ViewDescriptor;
+
+use crate::assemble::SourceDateEpoch;
+use crate::base::{BaseArchitecture, BaseContext, BaseSource};
+use crate::event::Reporter;
+use crate::fetch::BuildCache;
+use crate::local_cache::LocalCache;
+use crate::lock::Lock;
+use crate::resolve::Wanted;
+
+pub use error::{BuildError, ErrorKind};
+pub use make::{Locked, Made, image, lock};
+
+/// What the author and the project say about one container.
+pub struct BuildInput<'a> {
+    /// The container's name.
+    pub name: &'a str,
+    /// What the image is for.
+    pub architecture: BaseArchitecture,
+    /// Digest of all that the author wrote.
+    pub definition: Digest,
+    /// The text of `spack.yaml`.
+    pub spack_yaml: &'a str,
+    /// The text of `spack.lock`.
+    pub spack_lock: &'a str,
+    /// The specs that are asked for.
+    pub wanted: &'a [Wanted],
+    /// The views; none for `view: false`.
+    pub views: &'a [ViewDescriptor],
+    /// `env_vars` of the environment.
+    pub env_vars: &'a Modifications,
+    /// `modules:prefix_inspections`, or Spack's own.
+    pub inspections: &'a PrefixInspections,
+    /// The install root that the settings ask for; otherwise that of the packages.
+    pub install: Option<InstallRoot>,
+    /// The processor target that the settings require.
+    pub target: Option<&'a str>,
+    /// What lies below the packages.
+    pub base: &'a BaseSource,
+    /// The most package layers.
+    pub budget: usize,
+    /// How many containers of the project have a package, by DAG hash.
+    pub shared: &'a dyn Fn(&spack_format::dag_hash::DagHash) -> u64,
+    /// Whether a spec satisfies a constraint.
+    pub satisfies: &'a Satisfies<'a>,
+    /// What was decided before, if it is to be kept where it still fits: the base.
+    pub before: Option<&'a Lock>,
+}
+
+/// Where the settings want packages to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallRoot {
+    /// The root before padding.
+    pub root: String,
+    /// The root with padding: prefixes lie below it.
+    pub store: String,
+}
+
+/// What the stages work with.
+#[derive(Clone)]
+pub struct World<'a> {
+    /// Where blobs and facts are kept.
+    pub cache: &'a LocalCache,
+    /// Who watches.
+    pub reporter: Arc<dyn Reporter>,
+    /// How much to do at once.
+    pub jobs: NonZeroUsize,
+    /// The time, for signatures.
+    pub now: SystemTime,
+    /// Where packages are looked for, in order.
+    pub mirrors: &'a [BuildCache],
+    /// What base images are made with.
+    pub base: &'a BaseContext,
+    /// The time that images say they were made at.
+    pub created: SourceDateEpoch,
+}

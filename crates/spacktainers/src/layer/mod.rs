@@ -1,0 +1,25 @@
+//! Packages into layers.
+//!
+//! ```text
+//! blob ──► [`scan()`] ──► PackageRecord   diffID, entries, ELF facts; remembered by the blob's digest
+//! sizes ──► [`plan()`] ──► groups         which packages share a layer
+//! group ──► [`pack`] ──► RecordedLayer    one package: its blob as it is; several: one new tar
+//! ```
+//!
+//! Start at [`PackageRecord`], which is all that later stages know of a package's content: the view, the library
+//! check and the prefix check never open a blob again.
+
+pub(crate) mod elf;
+mod pack;
+mod package;
+mod plan;
+mod record;
+mod scan;
+mod scan_all;
+
+pub use elf::ElfFacts;
+pub use pack::{PackError, PackInput, pack};
+pub use plan::{PlanInput, plan};
+pub use record::{PackageEntry, PackageEntryKind, PackageRecord};
+pub use scan::{PackageFault, ScanError, scan};
+pub use scan_all::{ScanJob, remembered, scan_all};

@@ -1,0 +1,25 @@
+//! Spacktainers, the product: from container definitions and a Spack build cache to images.
+
+pub mod assemble;
+pub mod base;
+pub mod build;
+pub mod content;
+pub mod event;
+pub mod fetch;
+pub mod image;
+pub mod layer;
+pub mod libraries;
+pub mod local_cache;
+pub mod lock;
+pub mod mirror;
+pub mod openpgp;
+pub mod project;
+pub mod publish;
+pub mod registry;
+pub mod resolve;
+pub mod run;
+pub mod site;
+pub mod unpack;
+
+#[cfg(test)]
+mod test_support;

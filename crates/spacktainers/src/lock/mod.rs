@@ -1,0 +1,147 @@
+//! `container.lock`: all that decides the bytes of an image, as text that people can review and git can merge.
+//!
+//! ```text
+//! [container]     whose lock this is, and the digest of what its author wrote
+//! [spack]         which spack.lock it was made from
+//! [install]       where packages lie in the image, and its views
+//! [environment]   variables in the image config
+//! [base]          the base image by digest, or its exact Debian packages
+//! [[package]]     per package: DAG hash, prefix, blob, diffID — dependencies first
+//! [[layer]]       which packages share a layer — lowest first
+//! ```
+//!
+//! The text is deterministic: the same values give the same bytes. Its digest is in the image's labels, and an image
+//! whose label differs is out of date. Start at [`Lock`]; [`text`] reads and writes it.
+//!
+//! A lock says nothing of where a blob was found: mirrors move, content does not.
+
+mod text;
+
+use indexmap::IndexMap;
+use oci_format::Digest;
+use serde::{Deserialize, Serialize};
+use spack_format::dag_hash::DagHash;
+
+use crate::base::LockedBase;
+
+pub use text::{LockError, parse, print};
+
+/// The version that is written. Older ones would be read by modules of their own; there is none yet.
+pub const LOCK_VERSION: u32 = 1;
+
+/// What was decided for one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// [`LOCK_VERSION`].
+    pub version: u32,
+    /// Whose lock this is.
+    pub container: LockedContainer,
+    /// What Spack decided.
+    pub spack: LockedSpack,
+    /// Where packages lie.
+    pub install: LockedInstall,
+    /// Variables of the image config, in the order in which they are written there.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub environment: IndexMap<String, String>,
+    /// What lies below the packages.
+    pub base: LockedBase,
+    /// Every package of the run-time closure, dependencies first.
+    #[serde(rename = "package", default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<LockedPackage>,
+    /// Which packages share a layer, lowest first.
+    #[serde(rename = "layer", default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LockedLayer>,
+}
+
+/// Whose lock this is, and from what it was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedContainer {
+    /// The container's name.
+    pub name: String,
+    /// `amd64` or `arm64`.
+    pub arch: String,
+    /// Version of the first root's package.
+    pub version: String,
+    /// Digest of what the author wrote: definition, site configuration and the settings that matter.
+    pub definition: Digest,
+}
+
+/// What Spack decided, and which Spack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSpack {
+    /// Digest of the text of `spack.lock`.
+    pub lock: Digest,
+    /// Its format.
+    pub lockfile_version: u32,
+    /// Version of the Spack that wrote it, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Commit of that Spack, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Processor target required of every package, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// Where packages lie in the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedInstall {
+    /// The store's root, padding included: prefixes and `.spack-db` lie below it.
+    pub store: String,
+    /// The root before padding: `bin/sbang` lies below it.
+    pub root: String,
+    /// Roots of the environment's views.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<String>,
+    /// Where the variables come from, in words.
+    pub environment_from: String,
+}
+
+/// One package of the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedPackage {
+    /// The package's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Spack's name of it: all its inputs.
+    pub hash: DagHash,
+    /// Where it lies, in the image and in the blob.
+    pub prefix: String,
+    /// Digest of its archive in the build cache: its content.
+    pub blob: Digest,
+    /// Bytes of that archive.
+    pub size: u64,
+    /// `gzip`, `zstd` or `none`.
+    pub compression: String,
+    /// Digest of the uncompressed archive.
+    pub diff_id: Digest,
+    /// Fingerprint of the key that vouches for it; absent if the mirror allows unsigned entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+}
+
+/// One package layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedLayer {
+    /// The packages in it, in order.
+    pub packages: Vec<DagHash>,
+    /// Digest of the layer: the package's own blob where it holds one package as the cache has it.
+    pub digest: Digest,
+    /// Bytes of the layer.
+    pub size: u64,
+    /// Digest of the uncompressed layer.
+    pub diff_id: Digest,
+    /// The layer's OCI media type.
+    pub media_type: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Objects of an S3 bucket, as URLs.
+//!
+//! Requests are signed in their URLs ("query string authentication"), so that reading S3 and reading
+//! a web server are one thing: see [`super::http`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
+use object_store::path::Path;
+use object_store::signer::Signer;
+use object_store::{ClientOptions, RetryConfig};
+use reqwest::{Method, Url};
+
+use super::aws::{AwsError, AwsSettings};
+use super::error::MirrorFault;
+use super::http::{Network, encode};
+
+/// How long a URL may be used. Only its first use counts: a download that has begun goes on, and
+/// what is continued is signed anew.
+const SIGNED_FOR: Duration = Duration::from_secs(3600);
+
+/// How long an instance may take to answer that it is one. Its metadata service is next door; where
+/// there is none, packets are often lost silently.
+const INSTANCE_ANSWERS_WITHIN: Duration = Duration::from_millis(1000);
+
+/// Where instances ask for their role (IMDSv2).
+const INSTANCE_METADATA: &str = "http://169.254.169.254/latest/api/token";
+
+/// Where the objects of a mirror in a bucket are.
+pub(super) struct S3Address {
+    /// Of the bucket.
+    base: String,
+    /// Within the bucket; empty, or ending in `/`.
+    prefix: String,
+    /// Absent: requests are anonymous.
+    signer: Option<Arc<AmazonS3>>,
+}
+
+impl S3Address {
+    /// The bucket `bucket` at `endpoint` (AWS's own when absent), below `prefix`, with the
+    /// credentials that `aws` has or leads to.
+    pub(super) async fn new(
+        network: &Network,
+        bucket: &str,
+        prefix: &str,
+        endpoint: Option<&str>,
+        aws: AwsSettings,
+    ) -> Result<Self, MirrorFault> {
+        let prefix = match prefix.trim_matches('/') {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        let endpoint = endpoint.map(str::to_owned).or(aws.endpoint);
+        let region = match (aws.region, &endpoint) {
+            (Some(region), _) => region,
+            // Signatures name the region; anywhere but at AWS hardly anybody looks at it.
+            (None, Some(_)) => "us-east-1".to_owned(),
+            (None, None) => resolve_bucket_region(bucket, &ClientOptions::new())
+                .await
+                .unwrap_or_else(|_| "us-east-1".to_owned()),
+        };
+        let base = match &endpoint {
+            Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+            None => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+        };
+        let is_signed = aws.has_credentials || (!aws.no_instance && is_instance(network).await);
+        if !is_signed {
+            return Ok(Self {
+                base,
+                prefix,
+                signer: None,
+            });
+        }
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(region)
+            .with_allow_http(true)
+            .with_retry(RetryConfig {
+                max_retries: 3,
+                retry_timeout: Duration::from_secs(30),
+                ..RetryConfig::default()
+            });
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+        }
+        for (key, value) in aws.settings {
+            builder = builder.with_config(key, value);
+        }
+        let signer = builder.build().map_err(AwsError::Credentials)?;
+        Ok(Self {
+            base,
+            prefix,
+            signer: Some(Arc::new(signer)),
+        })
+    }
+
+    pub(super) async fn url(&self, key: &str) -> Result<Url, MirrorFault> {
+        let key = format!("{}{key}", self.prefix);
+        match &self.signer {
+            Some(signer) => {
+                let path = Path::parse(&key).map_err(|_| MirrorFault::Key)?;
+                let url = signer.signed_url(Method::GET, &path, SIGNED_FOR).await;
+                Ok(url.map_err(AwsError::Credentials)?)
+            }
+            None => format!("{}/{}", self.base, encode(&key))
+                .parse()
+                .map_err(|_| MirrorFault::Key),
+        }
+    }
+}
+
+/// Whether this machine is a cloud instance that gives credentials.
+async fn is_instance(network: &Network) -> bool {
+    let Ok(client) = network.client() else {
+        return false;
+    };
+    let request = client
+        .put(INSTANCE_METADATA)
+        .header("X-aws-ec2-metadata-token-ttl-seconds", "60")
+        .timeout(INSTANCE_ANSWERS_WITHIN);
+    matches!(request.send().await, Ok(response) if response.status().is_success())
+}

@@ -1,0 +1,1 @@
+//! The project: settings, definitions, and every fault in them.

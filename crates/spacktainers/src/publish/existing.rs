@@ -1,0 +1,105 @@
+//! What a target holds: for deciding whether it is up to date.
+
+use std::path::Path;
+
+use oci_format::json::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES};
+use oci_format::{Descriptor, Digest, ImageConfig, ImageManifest, JsonError, Manifest, layout};
+
+use super::layout::{blocking, read_bounded};
+use super::{PublishContext, PublishError, Target};
+use crate::registry::{ManifestKey, RegistryError};
+
+/// An image that a target holds.
+#[derive(Debug, Clone)]
+pub struct Existing {
+    /// Media type, digest and size of its manifest.
+    pub descriptor: Descriptor,
+    /// Its manifest.
+    pub manifest: ImageManifest,
+    /// Its config, with the labels.
+    pub config: ImageConfig,
+}
+
+/// The image that `target` holds under its name, without its layers.
+///
+/// Nothing when there is none, when it is not one image (an index, an artifact), and for archives,
+/// which are always written anew.
+///
+/// # Errors
+/// When the target cannot be read, or the registry serves something whose digests are wrong.
+pub async fn existing(
+    target: &Target,
+    context: &PublishContext,
+) -> Result<Option<Existing>, PublishError> {
+    match target {
+        Target::Registry(reference) => {
+            let refused = PublishError::registry(target);
+            let repository = context.registry.repository(reference).map_err(&refused)?;
+            let found = repository.manifest(ManifestKey::from(reference)).await;
+            let Some(found) = found.map_err(&refused)? else {
+                return Ok(None);
+            };
+            let Ok(Manifest::Image(manifest)) = Manifest::parse(&found.bytes) else {
+                return Ok(None);
+            };
+            let config = match repository
+                .blob_bytes(&manifest.config, MAX_CONFIG_BYTES)
+                .await
+            {
+                Ok(config) => config,
+                Err(RegistryError::Missing(_)) => return Ok(None),
+                Err(error) => return Err(refused(error)),
+            };
+            Ok(assemble(found.descriptor, *manifest, &config))
+        }
+        Target::OciLayout {
+            directory,
+            reference,
+        } => {
+            let (directory, name) = (directory.clone(), reference.clone());
+            blocking(target, move || read_layout(&directory, name.as_deref())).await
+        }
+        Target::OciArchive { .. } | Target::DockerArchive { .. } => Ok(None),
+    }
+}
+
+fn assemble(descriptor: Descriptor, manifest: ImageManifest, config: &[u8]) -> Option<Existing> {
+    let config = ImageConfig::parse(config).ok()?;
+    Some(Existing {
+        descriptor,
+        manifest,
+        config,
+    })
+}
+
+fn read_layout(root: &Path, name: Option<&str>) -> Result<Option<Existing>, PublishError> {
+    let path = root.join(layout::INDEX_FILE);
+    let malformed = |source: JsonError| PublishError::Layout {
+        path: path.clone(),
+        source,
+    };
+    let index = read_bounded(&path, MAX_MANIFEST_BYTES).map_err(PublishError::io("read", &path))?;
+    let Some(index) = index else {
+        return Ok(None);
+    };
+    let Some(descriptor) = layout::find_reference(&index, name).map_err(malformed)? else {
+        return Ok(None);
+    };
+    let Some(bytes) = read_blob(root, &descriptor.digest, MAX_MANIFEST_BYTES)? else {
+        return Ok(None);
+    };
+    let Ok(Manifest::Image(manifest)) = Manifest::parse(&bytes) else {
+        return Ok(None);
+    };
+    let Some(config) = read_blob(root, &manifest.config.digest, MAX_CONFIG_BYTES)? else {
+        return Ok(None);
+    };
+    Ok(assemble(descriptor, *manifest, &config))
+}
+
+/// A small blob of the layout; nothing when it is missing or damaged: then it has to be written.
+fn read_blob(root: &Path, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, PublishError> {
+    let path = root.join(layout::blob_path(digest));
+    let bytes = read_bounded(&path, limit).map_err(PublishError::io("read", &path))?;
+    Ok(bytes.filter(|bytes| Digest::of(bytes) == *digest))
+}

@@ -1,0 +1,189 @@
+//! To a registry.
+//!
+//! ```text
+//! HEAD manifest by digest, HEAD tag     both are ours: done
+//! HEAD every blob                       those that are there are done
+//! POST mount, else POST + PUT           biggest first, as many at a time as there are jobs
+//! PUT manifest by digest, PUT tag       the tag moves when all else is in place
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use oci_format::Reference;
+
+use super::blobs::{Blob, Blobs};
+use super::{PublishContext, PublishError, Receipt, Target};
+use crate::registry::{ManifestKey, Mount, RegistryError, Repository, Upload};
+
+/// Questions that are asked at once: they are small, and each costs a round trip.
+const QUESTIONS: usize = 16;
+
+/// Pushes the image under the reference's tag.
+pub(super) async fn push(
+    blobs: &Blobs<'_>,
+    target: &Target,
+    reference: &Reference,
+    context: &PublishContext,
+) -> Result<Receipt, PublishError> {
+    let refused = PublishError::registry(target);
+    let repository = open(blobs, reference, context).map_err(&refused)?;
+    let image = blobs.image;
+    let manifest = &image.manifest_descriptor;
+    let tag = reference
+        .effective_tag()
+        .map(|tag| ManifestKey::Tag(tag.to_owned()));
+    let mut receipt = Receipt::new(target, image);
+
+    let (there, tagged) = look(&repository, &manifest.digest, tag.as_ref())
+        .await
+        .map_err(&refused)?;
+    if there {
+        // A registry keeps the blobs of the manifests that it keeps.
+        for blob in &blobs.all {
+            receipt.reused(blob.descriptor.size);
+        }
+        receipt.unchanged = tagged;
+    } else {
+        receipt = push_blobs(blobs, &repository, target, context, receipt).await?;
+        let key = ManifestKey::Digest(manifest.digest);
+        let put = repository.put_manifest(key, &manifest.media_type, image.manifest.clone());
+        put.await.map_err(&refused)?;
+        receipt.bytes_sent += manifest.size;
+    }
+    if let Some(tag) = tag.filter(|_| !tagged) {
+        let put = repository.put_manifest(tag, &manifest.media_type, image.manifest.clone());
+        put.await.map_err(&refused)?;
+    }
+    Ok(receipt)
+}
+
+/// The target's repository, with leave to mount from the others of its registry.
+fn open(
+    blobs: &Blobs<'_>,
+    reference: &Reference,
+    context: &PublishContext,
+) -> Result<Repository, RegistryError> {
+    let repository = context.registry.repository(reference)?;
+    let sources: BTreeSet<&str> = blobs
+        .all
+        .iter()
+        .flat_map(|blob| sources(blob, repository.registry()))
+        .collect();
+    Ok(repository.clone().writable(sources))
+}
+
+/// Repositories of this registry that hold the blob.
+fn sources<'a>(blob: &'a Blob<'_>, registry: &'a str) -> impl Iterator<Item = &'a str> {
+    let origins = blob.origins.iter();
+    let near = origins.filter(move |origin| origin.registry == registry);
+    near.map(|origin| origin.repository.as_str())
+}
+
+/// Whether the manifest is there, and whether the tag points to it.
+async fn look(
+    repository: &Repository,
+    digest: &oci_format::Digest,
+    tag: Option<&ManifestKey>,
+) -> Result<(bool, bool), RegistryError> {
+    let by_tag = async {
+        match tag {
+            Some(tag) => repository.manifest_head(tag.clone()).await,
+            None => Ok(None),
+        }
+    };
+    let (by_digest, by_tag) =
+        futures::future::try_join(repository.manifest_head(*digest), by_tag).await?;
+    let tagged = tag.is_none() || by_tag.is_some_and(|head| head.digest == Some(*digest));
+    Ok((by_digest.is_some(), by_digest.is_some() && tagged))
+}
+
+async fn push_blobs(
+    blobs: &Blobs<'_>,
+    repository: &Repository,
+    target: &Target,
+    context: &PublishContext,
+    mut receipt: Receipt,
+) -> Result<Receipt, PublishError> {
+    let refused = PublishError::registry(target);
+    let there: Vec<(&Blob<'_>, bool)> = stream::iter(&blobs.all)
+        .map(async |blob| {
+            let head = repository.blob_head(&blob.descriptor.digest).await?;
+            // A registry that tells no size is believed; one that tells another is not.
+            let same = head.map(|size| size.is_none_or(|size| size == blob.descriptor.size));
+            Ok((blob, same.unwrap_or(false)))
+        })
+        .buffer_unordered(QUESTIONS)
+        .try_collect()
+        .await
+        .map_err(&refused)?;
+    let mut missing = Vec::new();
+    for (blob, is_there) in there {
+        if is_there {
+            receipt.reused(blob.descriptor.size);
+        } else {
+            missing.push(blob);
+        }
+    }
+    // The biggest first: else it is sent alone at the end, while all other jobs have nothing to do.
+    missing.sort_by_key(|blob| {
+        (
+            std::cmp::Reverse(blob.descriptor.size),
+            blob.descriptor.digest,
+        )
+    });
+    let receipt = Mutex::new(receipt);
+    stream::iter(missing.into_iter().map(Ok))
+        .try_for_each_concurrent(context.jobs.get(), async |blob| {
+            let mounted = bring(blob, repository, target, context).await?;
+            let mut receipt = receipt.lock().unwrap_or_else(PoisonError::into_inner);
+            if mounted {
+                receipt.mounted(blob.descriptor.size);
+            } else {
+                receipt.sent(blob.descriptor.size);
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(receipt.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Mounts the blob or sends it; says whether it was mounted.
+async fn bring(
+    blob: &Blob<'_>,
+    repository: &Repository,
+    target: &Target,
+    context: &PublishContext,
+) -> Result<bool, PublishError> {
+    let refused = PublishError::registry(target);
+    let digest = blob.descriptor.digest;
+    let mut session = None;
+    for source in sources(blob, repository.registry()) {
+        if source == repository.name() {
+            continue;
+        }
+        match repository.mount(&digest, source).await.map_err(&refused)? {
+            Mount::Mounted => return Ok(true),
+            Mount::Session(begun) => {
+                // Only one can be used; the one before it was for nothing.
+                if let Some(unused) = session.replace(begun) {
+                    repository.cancel(&unused).await;
+                }
+            }
+            Mount::Refused => {}
+        }
+    }
+    let content = blob.content(target, context).await?;
+    let task = blob.task(context);
+    let upload = Upload {
+        digest,
+        content: &content,
+        session,
+        on_bytes: Arc::new(task.advance()),
+    };
+    repository.upload(upload).await.map_err(&refused)?;
+    task.finish();
+    Ok(false)
+}

@@ -1,0 +1,139 @@
+//! Tags of a repository, and referrers of a manifest.
+//!
+//! Source: OCI distribution specification 1.1, "Content Discovery".
+
+use oci_format::json::MAX_MANIFEST_BYTES;
+use oci_format::{Descriptor, Digest, ImageIndex};
+use reqwest::header::{HeaderMap, LINK};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use url::Url;
+
+use super::http::shown;
+use super::request::{Message, read_bounded, refusal};
+use super::{ManifestKey, RegistryError, Repository};
+
+/// Tags asked for at once; registries may give fewer.
+const PAGE: usize = 1000;
+/// The most pages that are read: a registry that never ends is broken.
+const MAX_PAGES: usize = 1000;
+/// The most bytes of a page.
+const MAX_PAGE_BYTES: u64 = 16 << 20;
+
+impl Repository {
+    /// All tags, in the registry's order; none where there is no such repository.
+    ///
+    /// # Errors
+    /// When the registry cannot or will not tell.
+    pub async fn tags(&self) -> Result<Vec<String>, RegistryError> {
+        #[derive(Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut url = self.url(&format!("tags/list?n={PAGE}"))?;
+        let mut tags = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let response = self.send(&Message::new(Method::GET, url.clone())).await?;
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(tags),
+                _ => return Err(refusal(response).await),
+            }
+            let next = next_page(&url, response.headers());
+            let bytes = read_bounded(response, MAX_PAGE_BYTES).await?;
+            let page: Page = serde_json::from_slice(&bytes).map_err(|_| RegistryError::Answer {
+                url: shown(&url),
+                fault: "the list of tags is not JSON of the known shape",
+            })?;
+            tags.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(next) if self.owns(&next) => url = next,
+                _ => return Ok(tags),
+            }
+        }
+        Err(RegistryError::Answer {
+            url: shown(&url),
+            fault: "the list of tags has no end",
+        })
+    }
+
+    /// What names `digest` as its subject: signatures, SBOMs, provenance.
+    ///
+    /// Where the registry does not know referrers, the index under the tag `sha256-<digest>` is
+    /// read, which those who push keep instead.
+    ///
+    /// # Errors
+    /// When the registry cannot or will not tell.
+    pub async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
+        let mut url = self.url(&format!("referrers/{digest}"))?;
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let response = self.send(&Message::new(Method::GET, url.clone())).await?;
+            match response.status() {
+                StatusCode::OK => {}
+                // Some registries without referrers refuse the address instead of not knowing it.
+                StatusCode::NOT_FOUND
+                | StatusCode::BAD_REQUEST
+                | StatusCode::METHOD_NOT_ALLOWED => {
+                    return self.referrers_by_tag(digest).await;
+                }
+                _ => return Err(refusal(response).await),
+            }
+            let next = next_page(&url, response.headers());
+            let bytes = read_bounded(response, MAX_MANIFEST_BYTES).await?;
+            found.extend(self.index(&url, &bytes)?.manifests);
+            match next {
+                Some(next) if self.owns(&next) => url = next,
+                _ => return Ok(found),
+            }
+        }
+        Err(RegistryError::Answer {
+            url: shown(&url),
+            fault: "the list of referrers has no end",
+        })
+    }
+
+    async fn referrers_by_tag(&self, digest: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
+        let tag = format!("sha256-{}", digest.hex());
+        let url = self.url(&format!("manifests/{tag}"))?;
+        match self.manifest(ManifestKey::Tag(tag)).await? {
+            Some(manifest) => Ok(self.index(&url, &manifest.bytes)?.manifests),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn index(&self, url: &Url, bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
+        ImageIndex::parse(bytes).map_err(|source| RegistryError::Json {
+            url: shown(url),
+            source,
+        })
+    }
+}
+
+/// `Link: </v2/a/tags/list?last=x&n=10>; rel="next"`
+fn next_page(asked: &Url, headers: &HeaderMap) -> Option<Url> {
+    let link = headers.get(LINK)?.to_str().ok()?;
+    let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let is_next = rest
+        .split(';')
+        .any(|it| matches!(it.trim(), "rel=\"next\"" | "rel=next"));
+    is_next.then(|| asked.join(address).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_relative_to_the_last() {
+        let asked = Url::parse("http://h/v2/a/tags/list?n=2").expect("an address");
+        let mut headers = HeaderMap::new();
+        assert_eq!(next_page(&asked, &headers), None);
+        let link = r#"</v2/a/tags/list?last=b&n=2>; rel="next""#;
+        headers.insert(LINK, link.parse().expect("a header"));
+        let next = next_page(&asked, &headers).expect("next");
+        assert_eq!(next.as_str(), "http://h/v2/a/tags/list?last=b&n=2");
+        headers.insert(LINK, "</x>; rel=\"prev\"".parse().expect("a header"));
+        assert_eq!(next_page(&asked, &headers), None);
+    }
+}

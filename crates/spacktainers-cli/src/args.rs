@@ -1,0 +1,134 @@
+//! The command line: exactly what was typed.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Container images from Spack packages, assembled straight from a build cache.
+#[derive(Debug, Parser)]
+#[command(
+    name = "spacktainers",
+    version,
+    after_help = "Exit codes: 0 done; 1 a fault of ours; 2 usage, settings or definition wrong; 3 packages are in no mirror;\n\
+                  4 a target or mirror refused or failed; 5 verification failed."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GlobalArgs {
+    /// The project: a folder with `container_definitions/` and, if wanted, `spacktainers.toml`
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Only containers of this architecture (`amd64`, `arm64`); default: all that the project has
+    #[arg(long, global = true)]
+    pub(crate) arch: Option<String>,
+    /// One JSON document, or events as JSON lines, on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say less
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Use no network: only the local cache, folders and files
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// How much to do at once; default: the number of processors
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    /// The local cache; default: `$SPACKTAINERS_CACHE`, else `spacktainers` below the user's cache folder
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Reports every fault in settings and definitions, with file, line and column
+    Check(NamesArgs),
+    /// Lists the containers with architecture, version and state
+    List(NamesArgs),
+    /// Decides: from a definition and its `spack.lock` to `container.lock`
+    Lock(LockArgs),
+    /// Shows what would be fetched, written and sent, and why
+    Plan(PlanArgs),
+    /// Builds images and sends them to targets
+    Build(BuildArgs),
+    /// Runs a command in an image
+    Run(RunArgs),
+    /// Runs a shell in an image
+    Shell {
+        /// A container of the project, or an image: `oci:DIR[:REF]`, `docker://HOST/REPO:TAG`
+        source: String,
+    },
+    /// Writes a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct NamesArgs {
+    /// Containers; none means all
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LockArgs {
+    /// Containers; none means all
+    pub(crate) names: Vec<String>,
+    /// Take the newest base image or base packages instead of the ones locked before
+    #[arg(long)]
+    pub(crate) update_base: bool,
+    /// Fail if a `container.lock` is missing or out of date, and write nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// Containers; none means all
+    pub(crate) names: Vec<String>,
+    /// Compare with what lies there: `docker://HOST/REPO:TAG` or `oci:DIR[:REF]`
+    #[arg(long = "to", value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// A container of the project, or an image: `oci:DIR[:REF]`, `docker://HOST/REPO:TAG`
+    pub(crate) source: String,
+    /// What to run; default: the image's entrypoint and command
+    #[arg(last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildArgs {
+    /// Containers
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+    /// Where the image goes; may be given several times. `{name}`, `{version}` and `{arch}` are filled in.
+    /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`
+    #[arg(long = "to", value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// Do it even if the target holds an image of the same inputs
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Fail if `container.lock` is missing or out of date instead of deciding anew
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Go on if programs need libraries that are not in the image
+    #[arg(long)]
+    pub(crate) allow_missing_libraries: bool,
+    /// Speak to these registries without TLS (loopback addresses need no mention)
+    #[arg(long = "insecure", value_name = "HOST[:PORT]")]
+    pub(crate) insecure: Vec<String>,
+}

@@ -118,7 +118,11 @@ pub struct DigestWriter<W> {
 impl<W: Write> DigestWriter<W> {
     /// Hashes all that is written to `inner` from here on.
     pub fn new(inner: W) -> Self {
-        Self { inner, hasher: Sha256::new(), size: 0 }
+        Self {
+            inner,
+            hasher: Sha256::new(),
+            size: 0,
+        }
     }
 
     /// The writer below, the digest and the count of what went through.
@@ -150,7 +154,11 @@ pub struct DigestReader<R> {
 impl<R: Read> DigestReader<R> {
     /// Hashes all that is read from `inner` from here on.
     pub fn new(inner: R) -> Self {
-        Self { inner, hasher: Sha256::new(), size: 0 }
+        Self {
+            inner,
+            hasher: Sha256::new(),
+            size: 0,
+        }
     }
 
     /// The digest and the count of what was read so far.
@@ -182,7 +190,10 @@ mod tests {
 
     #[test]
     fn other_algorithms_and_upper_case_are_refused() {
-        assert!(matches!("sha512:00".parse::<Digest>(), Err(DigestError::Algorithm(_))));
+        assert!(matches!(
+            "sha512:00".parse::<Digest>(),
+            Err(DigestError::Algorithm(_))
+        ));
         assert!(EMPTY.to_uppercase().parse::<Digest>().is_err());
         assert!("sha256:abc".parse::<Digest>().is_err());
         assert!("".parse::<Digest>().is_err());

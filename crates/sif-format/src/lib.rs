@@ -7,4 +7,3 @@
 //! ```
 //!
 //! This crate is pure over `Read + Write + Seek`: it opens no file, talks to nobody and asks no clock.
-

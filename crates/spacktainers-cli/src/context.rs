@@ -37,7 +37,17 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into(), hint: None }
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    /// The same, saying which container it is about.
+    pub(crate) fn about(mut self, container: &str) -> Self {
+        self.error = self.error.context(format!("{container} was not built"));
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -63,7 +73,10 @@ impl Context {
             json: args.json,
             verbosity,
             offline: args.offline,
-            jobs: args.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            jobs: args
+                .jobs
+                .or_else(|| std::thread::available_parallelism().ok())
+                .unwrap_or(NonZeroUsize::MIN),
             cache: cache_dir(args)?,
             created: source_date_epoch()?,
             reporter: printer::reporter(args.json, verbosity),
@@ -83,21 +96,33 @@ impl Context {
 }
 
 fn cache_dir(args: &GlobalArgs) -> Result<PathBuf, Failure> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     args.cache
         .clone()
         .or_else(|| variable("SPACKTAINERS_CACHE"))
         .or_else(|| variable("XDG_CACHE_HOME").map(|base| base.join("spacktainers")))
         .or_else(|| variable("HOME").map(|home| home.join(".cache/spacktainers")))
         .ok_or_else(|| {
-            Failure::new(Exit::Usage, anyhow::anyhow!("there is no place for a local cache: HOME is not set"))
-                .hint("say --cache DIR")
+            Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("there is no place for a local cache: HOME is not set"),
+            )
+            .hint("say --cache DIR")
         })
 }
 
 fn source_date_epoch() -> Result<SourceDateEpoch, Failure> {
-    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(SourceDateEpoch::default()) };
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else {
+        return Ok(SourceDateEpoch::default());
+    };
     text.trim().parse().map(SourceDateEpoch).map_err(|_| {
-        Failure::new(Exit::Usage, anyhow::anyhow!("SOURCE_DATE_EPOCH is `{text}`, which is not a number of seconds"))
+        Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("SOURCE_DATE_EPOCH is `{text}`, which is not a number of seconds"),
+        )
     })
 }

@@ -23,7 +23,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // clap prints help and version to stdout and faults to stderr.
             let _ = error.print();
-            let code = if error.use_stderr() { exit::Exit::Usage } else { exit::Exit::Done };
+            let code = if error.use_stderr() {
+                exit::Exit::Usage
+            } else {
+                exit::Exit::Done
+            };
             return code.into();
         }
     };

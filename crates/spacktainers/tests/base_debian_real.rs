@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use oci_format::layer::tar::{Limits, Policy, TarReader};
 use oci_format::DigestReader;
+use oci_format::layer::tar::{Limits, Policy, TarReader};
 use oci_format::layer::{Entry, EntryKind};
 use spacktainers::base::debian::{self, DebianError, DebianSettings};
 use spacktainers::base::{BaseArchitecture, BaseContext, LockedDebian};
@@ -26,7 +26,9 @@ fn skipped(reason: &str) {
 fn own_suite() -> Option<String> {
     let text = std::fs::read_to_string("/etc/os-release").ok()?;
     let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
         Some(line.trim_matches('"').to_owned())
     };
     value("VERSION_CODENAME")
@@ -74,7 +76,9 @@ fn entries(layer: &RecordedLayer) -> Vec<Entry> {
 }
 
 fn for_each_member(layer: &RecordedLayer, mut visit: impl FnMut(&Entry, &mut dyn std::io::Read)) {
-    let LayerContent::Here(content) = &layer.content else { panic!("it was just made") };
+    let LayerContent::Here(content) = &layer.content else {
+        panic!("it was just made")
+    };
     let gzip = flate2::read::MultiGzDecoder::new(content.open(0).expect("readable"));
     let mut reader = TarReader::with_policy(gzip, Policy::Strict, Limits::default());
     while let Some(mut member) = reader.next_member().expect("a strict tar") {
@@ -84,67 +88,126 @@ fn for_each_member(layer: &RecordedLayer, mut visit: impl FnMut(&Entry, &mut dyn
 }
 
 fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_of_the_machines_own_release_runs() {
-    let Some(suite) = own_suite() else { return skipped("no codename in /etc/os-release") };
-    let packages = ["bash", "coreutils", "python3-minimal", "apt", "dpkg", "ca-certificates"];
+    let Some(suite) = own_suite() else {
+        return skipped("no codename in /etc/os-release");
+    };
+    let packages = [
+        "bash",
+        "coreutils",
+        "python3-minimal",
+        "apt",
+        "dpkg",
+        "ca-certificates",
+    ];
     let context = context(&cache(), &suite, &packages);
     let own = match std::env::consts::ARCH {
         "aarch64" => BaseArchitecture::Arm64,
         _ => BaseArchitecture::Amd64,
     };
     let start = Instant::now();
-    let Some(locked) = resolved(own, &context).await else { return };
-    let _ = writeln!(std::io::stderr(), "resolve: {:?}, {} packages", start.elapsed(), locked.packages.len());
+    let Some(locked) = resolved(own, &context).await else {
+        return;
+    };
+    let _ = writeln!(
+        std::io::stderr(),
+        "resolve: {:?}, {} packages",
+        start.elapsed(),
+        locked.packages.len()
+    );
     let start = Instant::now();
     let (layer, digests, warnings) = debian::make(&locked, &context).await.expect("a layer");
-    let _ = writeln!(std::io::stderr(), "make: {:?}, {} bytes, {warnings:?}", start.elapsed(), digests.size);
-    assert_eq!(warnings, Vec::<String>::new(), "every script of these packages is known");
+    let _ = writeln!(
+        std::io::stderr(),
+        "make: {:?}, {} bytes, {warnings:?}",
+        start.elapsed(),
+        digests.size
+    );
+    assert_eq!(
+        warnings,
+        Vec::<String>::new(),
+        "every script of these packages is known"
+    );
 
     let start = Instant::now();
     let (_, again, _) = debian::make(&locked, &context).await.expect("remembered");
     assert_eq!(again, digests);
-    assert!(start.elapsed().as_millis() < 500, "a remembered layer is not made again");
+    assert!(
+        start.elapsed().as_millis() < 500,
+        "a remembered layer is not made again"
+    );
 
     if !is_root() {
         return skipped("only root can change its root directory");
     }
     let root = tempfile::tempdir().expect("a directory");
-    let LayerContent::Here(content) = &layer.content else { panic!("it was just made") };
+    let LayerContent::Here(content) = &layer.content else {
+        panic!("it was just made")
+    };
     let blob = root.path().join("layer.tar.gz");
     let mut file = std::fs::File::create(&blob).expect("writable");
     std::io::copy(&mut content.open(0).expect("readable"), &mut file).expect("copied");
     let tree = root.path().join("tree");
     std::fs::create_dir(&tree).expect("writable");
-    let status = Command::new("tar").arg("-xpzf").arg(&blob).arg("-C").arg(&tree).status();
-    assert!(status.is_ok_and(|status| status.success()), "tar unpacks the layer");
+    let status = Command::new("tar")
+        .arg("-xpzf")
+        .arg(&blob)
+        .arg("-C")
+        .arg(&tree)
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "tar unpacks the layer"
+    );
 
     let run = |command: &[&str]| {
         let output = Command::new("chroot")
             .arg(&tree)
             .args(command)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .output()
             .expect("chroot runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command:?}: {text}");
         text
     };
     assert!(run(&["bash", "-c", "echo $((6*7)) | cat"]).contains("42"));
     assert!(run(&["sh", "-c", "awk 'BEGIN{print 6*7}'; which ls"]).contains("42\n/usr/bin/ls"));
     let list = run(&["dpkg", "-l"]);
-    assert_eq!(list.lines().filter(|line| line.starts_with("ii ")).count(), locked.packages.len());
+    assert_eq!(
+        list.lines().filter(|line| line.starts_with("ii ")).count(),
+        locked.packages.len()
+    );
     assert_eq!(run(&["dpkg", "--audit"]), "");
-    assert_eq!(run(&["dpkg", "--verify"]), "", "every file has the checksum that its package says");
+    assert_eq!(
+        run(&["dpkg", "--verify"]),
+        "",
+        "every file has the checksum that its package says"
+    );
     assert!(run(&["apt-get", "--version"]).starts_with("apt "));
     assert!(run(&["apt", "list", "--installed"]).contains("bash/"));
     assert_eq!(run(&["apt-get", "check", "-qq"]), "");
     assert!(run(&["getent", "passwd", "root"]).starts_with("root:x:0:0:root:/root:/bin/bash"));
-    assert!(run(&["python3", "-c", "import sys, os, re; print(6 * 7, sys.version)"]).contains("42"));
+    assert!(
+        run(&[
+            "python3",
+            "-c",
+            "import sys, os, re; print(6 * 7, sys.version)"
+        ])
+        .contains("42")
+    );
     assert!(run(&["dpkg", "-S", "/bin/bash"]).starts_with("bash:"));
     assert!(run(&["update-alternatives", "--query", "awk"]).contains("Value: /usr/bin/mawk"));
     assert_eq!(run(&["date", "+%Z"]), "UTC\n");
@@ -152,13 +215,20 @@ async fn a_base_of_the_machines_own_release_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_for_another_architecture_needs_no_such_machine() {
-    let Some(suite) = own_suite() else { return skipped("no codename in /etc/os-release") };
+    let Some(suite) = own_suite() else {
+        return skipped("no codename in /etc/os-release");
+    };
     let context = context(&cache(), &suite, &["bash", "ca-certificates"]);
-    let Some(locked) = resolved(BaseArchitecture::Arm64, &context).await else { return };
+    let Some(locked) = resolved(BaseArchitecture::Arm64, &context).await else {
+        return;
+    };
     let (layer, ..) = debian::make(&locked, &context).await.expect("a layer");
     let entries = entries(&layer);
     let find = |path: &str| {
-        entries.iter().find(|entry| entry.path == path.as_bytes()).unwrap_or_else(|| panic!("{path}"))
+        entries
+            .iter()
+            .find(|entry| entry.path == path.as_bytes())
+            .unwrap_or_else(|| panic!("{path}"))
     };
     assert_eq!(find("bin").kind, EntryKind::Symlink(b"usr/bin".to_vec()));
     assert_eq!(find("lib").kind, EntryKind::Symlink(b"usr/lib".to_vec()));
@@ -167,14 +237,21 @@ async fn a_base_for_another_architecture_needs_no_such_machine() {
     find("var/lib/dpkg/status");
     find("etc/ssl/certs/ca-certificates.crt");
     assert_eq!(find("tmp").mode, 0o1777);
-    assert_eq!((find("etc/shadow").mode, find("etc/shadow").gid), (0o640, 42));
+    assert_eq!(
+        (find("etc/shadow").mode, find("etc/shadow").gid),
+        (0o640, 42)
+    );
     // Every entry stands once, and behind no link.
     let mut paths: Vec<&[u8]> = entries.iter().map(|entry| entry.path.as_slice()).collect();
     let count = paths.len();
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), count);
-    assert!(!paths.iter().any(|path| path.starts_with(b"bin/") || path.starts_with(b"lib/")));
+    assert!(
+        !paths
+            .iter()
+            .any(|path| path.starts_with(b"bin/") || path.starts_with(b"lib/"))
+    );
 }
 
 /// One path of a tree: kind, mode, owner, and target or size. Times are left out: generated files have
@@ -199,22 +276,42 @@ fn describe(entry: &Entry, content: &mut dyn std::io::Read) -> String {
 fn is_expected_difference(path: &str) -> bool {
     const EXPECTED: [&str; 15] = [
         // Logs and caches of the run itself.
-        "var/log/", "var/cache/", "var/lib/apt/", "etc/apt/", "run/",
+        "var/log/",
+        "var/cache/",
+        "var/lib/apt/",
+        "etc/apt/",
+        "run/",
         // debconf's data base: no questions were asked.
         "var/cache/debconf/",
         // Services do not run in an image.
-        "etc/systemd/", "var/lib/systemd/", "etc/rc0.d/", "etc/rc6.d/", "etc/rcS.d/", "etc/init.d/",
+        "etc/systemd/",
+        "var/lib/systemd/",
+        "etc/rc0.d/",
+        "etc/rc6.d/",
+        "etc/rcS.d/",
+        "etc/init.d/",
         // dpkg's records hold the order of unpacking and backups; they are judged by dpkg itself, above.
-        "var/lib/dpkg/", "dev/", "etc/ld.so.cache",
+        "var/lib/dpkg/",
+        "dev/",
+        "etc/ld.so.cache",
     ];
     const FILES: [&str; 10] = [
-        "etc/.pwd.lock", "etc/passwd-", "etc/group-", "etc/fstab", "etc/hostname", "etc/resolv.conf", "etc/hosts",
+        "etc/.pwd.lock",
+        "etc/passwd-",
+        "etc/group-",
+        "etc/fstab",
+        "etc/hostname",
+        "etc/resolv.conf",
+        "etc/hosts",
         // The day of the last change of passwords; comments at the top.
-        "etc/shadow", "etc/ca-certificates.conf",
+        "etc/shadow",
+        "etc/ca-certificates.conf",
         // The order of lines depends on when the other tool merges /usr.
         "etc/shells",
     ];
-    EXPECTED.iter().any(|start| path.starts_with(start) || path == start.trim_end_matches('/'))
+    EXPECTED
+        .iter()
+        .any(|start| path.starts_with(start) || path == start.trim_end_matches('/'))
         || FILES.contains(&path)
         || path.contains("/__pycache__")
 }
@@ -224,34 +321,63 @@ async fn the_tree_is_the_one_that_mmdebstrap_makes() {
     let Ok(mirror) = std::env::var("SPACKTAINERS_TEST_DEBIAN_MIRROR") else {
         return skipped("SPACKTAINERS_TEST_DEBIAN_MIRROR does not name a mirror");
     };
-    if !is_root() || Command::new("mmdebstrap").arg("--version").output().is_err() {
+    if !is_root()
+        || Command::new("mmdebstrap")
+            .arg("--version")
+            .output()
+            .is_err()
+    {
         return skipped("mmdebstrap is not installed, or this is not root");
     }
-    let suite = std::env::var("SPACKTAINERS_TEST_DEBIAN_SUITE").ok().or_else(own_suite);
-    let Some(suite) = suite else { return skipped("no codename in /etc/os-release") };
-    let packages = ["bash", "coreutils", "python3-minimal", "ca-certificates", "less", "nano"];
+    let suite = std::env::var("SPACKTAINERS_TEST_DEBIAN_SUITE")
+        .ok()
+        .or_else(own_suite);
+    let Some(suite) = suite else {
+        return skipped("no codename in /etc/os-release");
+    };
+    let packages = [
+        "bash",
+        "coreutils",
+        "python3-minimal",
+        "ca-certificates",
+        "less",
+        "nano",
+    ];
     let mut context = context(&cache(), &suite, &packages);
     if let Some(settings) = &mut context.debian {
         settings.mirror = Some(mirror.clone());
     }
-    let Some(locked) = resolved(BaseArchitecture::Amd64, &context).await else { return };
+    let Some(locked) = resolved(BaseArchitecture::Amd64, &context).await else {
+        return;
+    };
     let (layer, ..) = debian::make(&locked, &context).await.expect("a layer");
     let mut ours = std::collections::BTreeMap::new();
     for_each_member(&layer, |entry, content| {
-        ours.insert(String::from_utf8_lossy(&entry.path).into_owned(), describe(entry, content));
+        ours.insert(
+            String::from_utf8_lossy(&entry.path).into_owned(),
+            describe(entry, content),
+        );
     });
 
     let directory = tempfile::tempdir().expect("a directory");
     let tar = directory.path().join("theirs.tar");
     let output = Command::new("mmdebstrap")
-        .args(["--variant=minbase", "--architectures=amd64", "--aptopt=Acquire::Check-Valid-Until \"false\""])
+        .args([
+            "--variant=minbase",
+            "--architectures=amd64",
+            "--aptopt=Acquire::Check-Valid-Until \"false\"",
+        ])
         .arg(format!("--include={}", packages.join(",")))
         .arg(&suite)
         .arg(&tar)
         .arg(&mirror)
         .output()
         .expect("mmdebstrap runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let file = std::fs::File::open(&tar).expect("readable");
     let mut reader = TarReader::with_policy(file, Policy::Lenient, Limits::default());
     let mut theirs = std::collections::BTreeMap::new();
@@ -263,9 +389,16 @@ async fn the_tree_is_the_one_that_mmdebstrap_makes() {
         }
     }
     let mut differences = Vec::new();
-    for path in ours.keys().chain(theirs.keys()).collect::<std::collections::BTreeSet<_>>() {
+    for path in ours
+        .keys()
+        .chain(theirs.keys())
+        .collect::<std::collections::BTreeSet<_>>()
+    {
         let (our, their) = (ours.get(path), theirs.get(path));
-        let same_file = |a: &str, b: &str| a.split(' ').take(3).eq(b.split(' ').take(3)) && a.ends_with("file") | b.ends_with("file");
+        let same_file = |a: &str, b: &str| {
+            a.split(' ').take(3).eq(b.split(' ').take(3))
+                && a.ends_with("file") | b.ends_with("file")
+        };
         let is_same = match (our, their) {
             (Some(our), Some(their)) => our == their || same_file(our, their),
             _ => false,
@@ -274,5 +407,10 @@ async fn the_tree_is_the_one_that_mmdebstrap_makes() {
             differences.push(format!("{path}: ours {our:?}, theirs {their:?}"));
         }
     }
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }

@@ -20,11 +20,19 @@ fn packages(cache: &Path) -> Vec<PackageRecord> {
                 pending.push(path);
                 continue;
             }
-            let digest = Digest::from_hex(&entry.file_name().to_string_lossy()).expect("named by digest");
+            let digest =
+                Digest::from_hex(&entry.file_name().to_string_lossy()).expect("named by digest");
             let len = entry.metadata().expect("a file").len();
             if is_tar_in_gzip(&path) {
-                let content = Content::File { path: path.clone(), offset: 0, len };
-                records.push(scan(&content, &digest, len).unwrap_or_else(|error| panic!("{}: {error:?}", path.display())));
+                let content = Content::File {
+                    path: path.clone(),
+                    offset: 0,
+                    len,
+                };
+                records.push(
+                    scan(&content, &digest, len)
+                        .unwrap_or_else(|error| panic!("{}: {error:?}", path.display())),
+                );
             }
         }
     }
@@ -36,7 +44,10 @@ fn packages(cache: &Path) -> Vec<PackageRecord> {
 fn is_tar_in_gzip(path: &Path) -> bool {
     let mut start = [0; 1];
     let file = fs::File::open(path).expect("opens");
-    flate2::read::GzDecoder::new(file).read_exact(&mut start).is_ok() && start != *b"{"
+    flate2::read::GzDecoder::new(file)
+        .read_exact(&mut start)
+        .is_ok()
+        && start != *b"{"
 }
 
 fn missing(records: &[PackageRecord]) -> Vec<String> {
@@ -44,11 +55,19 @@ fn missing(records: &[PackageRecord]) -> Vec<String> {
         .iter()
         .map(|record| {
             let prefix = record.prefix.as_deref().expect("full paths");
-            Needs { package: prefix, prefix, record }
+            Needs {
+                package: prefix,
+                prefix,
+                record,
+            }
         })
         .collect();
     assert!(glibc_floor(&needs).is_some_and(|version| version.starts_with("2.")));
-    let mut libraries: Vec<String> = check(&[], &needs).missing.into_iter().map(|it| it.library).collect();
+    let mut libraries: Vec<String> = check(&[], &needs)
+        .missing
+        .into_iter()
+        .map(|it| it.library)
+        .collect();
     libraries.sort();
     libraries.dedup();
     libraries
@@ -61,7 +80,13 @@ fn the_packages_of_the_demo_need_nothing_but_the_c_library() {
     assert!(records.len() >= 4, "{} packages", records.len());
     for library in missing(&records) {
         assert!(
-            ["libc.so.6", "libm.so.6", "/lib64/ld-linux-x86-64.so.2", "ld-linux-x86-64.so.2"].contains(&library.as_str()),
+            [
+                "libc.so.6",
+                "libm.so.6",
+                "/lib64/ld-linux-x86-64.so.2",
+                "ld-linux-x86-64.so.2"
+            ]
+            .contains(&library.as_str()),
             "{library} is in no package of the demo"
         );
     }
@@ -69,11 +94,17 @@ fn the_packages_of_the_demo_need_nothing_but_the_c_library() {
 
 #[test]
 fn nano_as_built_on_a_machine_with_libmagic_needs_libmagic() {
-    let fixtures = std::env::var_os("SPACKTAINERS_FIXTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"), PathBuf::from);
+    let fixtures = std::env::var_os("SPACKTAINERS_FIXTURES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
+        PathBuf::from,
+    );
     let cache = fixtures.join("caches/small-v3");
     if !cache.is_dir() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: no fixtures at {}", fixtures.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no fixtures at {}",
+            fixtures.display()
+        );
         return;
     }
     let records = packages(&cache);

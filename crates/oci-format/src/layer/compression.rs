@@ -75,7 +75,9 @@ fn is_skippable_frame(first: &[u8]) -> bool {
 
 /// Why a stream is not decompressed further. Travels inside [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {limit} bytes come out of the compressed stream; nothing of that size is expected here")]
+#[error(
+    "more than {limit} bytes come out of the compressed stream; nothing of that size is expected here"
+)]
 pub struct TooBig {
     /// Bytes that were allowed.
     pub limit: u64,
@@ -120,19 +122,27 @@ impl<R: Read> Decoder<R> {
         let buffered = |source| BufReader::with_capacity(BUFFER, source);
         let kind = match compression {
             Compression::Plain => Kind::Plain(source),
-            Compression::Gzip => {
-                Kind::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(buffered(source))))
-            }
+            Compression::Gzip => Kind::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(
+                buffered(source),
+            ))),
             Compression::Zstd => Kind::Zstd(zstd::Decoder::with_buffer(buffered(source))?),
             Compression::Xz => {
                 let stream = liblzma::stream::Stream::new_stream_decoder(
                     XZ_MEMORY,
                     liblzma::stream::CONCATENATED,
                 )?;
-                Kind::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(buffered(source), stream)))
+                Kind::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(
+                    buffered(source),
+                    stream,
+                )))
             }
         };
-        Ok(Self { kind, compression, limit, left: limit })
+        Ok(Self {
+            kind,
+            compression,
+            limit,
+            left: limit,
+        })
     }
 
     /// What the stream was found to be.
@@ -199,7 +209,10 @@ mod tests {
         let mut out = Vec::new();
         decoder.read_to_end(&mut out)?;
         let compression = decoder.compression();
-        assert!(decoder.into_inner().is_empty(), "the source is read to its end");
+        assert!(
+            decoder.into_inner().is_empty(),
+            "the source is read to its end"
+        );
         Ok((out, compression))
     }
 
@@ -224,7 +237,12 @@ mod tests {
         let twice = [TEXT, TEXT].concat();
         let zstd = zstd::encode_all(TEXT, 3).expect("memory");
         for one in [gzip(TEXT), zstd, xz(TEXT)] {
-            assert_eq!(read(&[&one[..], &one].concat(), 100).expect("two members").0, twice);
+            assert_eq!(
+                read(&[&one[..], &one].concat(), 100)
+                    .expect("two members")
+                    .0,
+                twice
+            );
         }
     }
 
@@ -232,7 +250,9 @@ mod tests {
     fn what_grows_beyond_its_limit_is_an_error() {
         let bomb = gzip(&vec![0; 1 << 20]);
         let error = read(&bomb, 1000).expect_err("1 MiB");
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TooBig>());
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<TooBig>());
         assert_eq!(inner, Some(&TooBig { limit: 1000 }));
         assert!(read(&bomb, 1 << 20).is_ok(), "the limit itself is allowed");
     }

@@ -61,6 +61,15 @@ impl Entry {
     }
 
     fn new(path: impl Into<Vec<u8>>, kind: EntryKind, mode: u32, mtime: u64, size: u64) -> Self {
-        Self { path: path.into(), kind, mode, uid: 0, gid: 0, mtime, size, xattrs: Vec::new() }
+        Self {
+            path: path.into(),
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime,
+            size,
+            xattrs: Vec::new(),
+        }
     }
 }

@@ -29,7 +29,10 @@ impl Whiteout {
     /// What `path` says, when its base name is a whiteout's.
     #[must_use]
     pub fn of(path: &[u8]) -> Option<Self> {
-        let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let start = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(0, |slash| slash + 1);
         let (parent, base) = path.split_at(start);
         let parent = parent.strip_suffix(b"/").unwrap_or(parent);
         if base == OPAQUE {
@@ -41,7 +44,11 @@ impl Whiteout {
         let hidden = base.strip_prefix(PREFIX)?;
         let mut path = path[..start].to_vec();
         path.extend_from_slice(hidden);
-        Some(if hidden.is_empty() { Self::Metadata } else { Self::Entry(path) })
+        Some(if hidden.is_empty() {
+            Self::Metadata
+        } else {
+            Self::Entry(path)
+        })
     }
 }
 
@@ -52,11 +59,27 @@ mod tests {
     #[test]
     fn whiteouts_are_told_from_files() {
         assert_eq!(Whiteout::of(b"etc/passwd"), None);
-        assert_eq!(Whiteout::of(b"etc/.wh.passwd"), Some(Whiteout::Entry(b"etc/passwd".to_vec())));
-        assert_eq!(Whiteout::of(b".wh.etc"), Some(Whiteout::Entry(b"etc".to_vec())));
-        assert_eq!(Whiteout::of(b"etc/.wh..wh..opq"), Some(Whiteout::Opaque(b"etc".to_vec())));
-        assert_eq!(Whiteout::of(b".wh..wh..opq"), Some(Whiteout::Opaque(Vec::new())));
+        assert_eq!(
+            Whiteout::of(b"etc/.wh.passwd"),
+            Some(Whiteout::Entry(b"etc/passwd".to_vec()))
+        );
+        assert_eq!(
+            Whiteout::of(b".wh.etc"),
+            Some(Whiteout::Entry(b"etc".to_vec()))
+        );
+        assert_eq!(
+            Whiteout::of(b"etc/.wh..wh..opq"),
+            Some(Whiteout::Opaque(b"etc".to_vec()))
+        );
+        assert_eq!(
+            Whiteout::of(b".wh..wh..opq"),
+            Some(Whiteout::Opaque(Vec::new()))
+        );
         assert_eq!(Whiteout::of(b".wh..wh.plnk"), Some(Whiteout::Metadata));
-        assert_eq!(Whiteout::of(b"etc/.wh.x/file"), None, "only the base name counts");
+        assert_eq!(
+            Whiteout::of(b"etc/.wh.x/file"),
+            None,
+            "only the base name counts"
+        );
     }
 }

@@ -20,7 +20,11 @@ const LABEL_WIDTH: usize = 36;
 
 impl Bars {
     pub(super) fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, all: MultiProgress::new(), running: Mutex::default() }
+        Self {
+            verbosity,
+            all: MultiProgress::new(),
+            running: Mutex::default(),
+        }
     }
 
     fn line(&self, text: &str) {
@@ -44,9 +48,16 @@ fn style(measured: bool) -> ProgressStyle {
 
 impl Reporter for Bars {
     fn event(&self, event: Event) {
-        let Ok(mut running) = self.running.lock() else { return };
+        let Ok(mut running) = self.running.lock() else {
+            return;
+        };
         match event {
-            Event::Started { task, kind, label, total } => {
+            Event::Started {
+                task,
+                kind,
+                label,
+                total,
+            } => {
                 let bar = match total {
                     Some(total) => ProgressBar::new(total),
                     None => ProgressBar::new_spinner(),
@@ -61,15 +72,22 @@ impl Reporter for Bars {
                 }
             }
             Event::Finished { task, outcome } => {
-                let Some((kind, label, bar)) = running.remove(&task) else { return };
+                let Some((kind, label, bar)) = running.remove(&task) else {
+                    return;
+                };
                 let moved = bar.position();
                 bar.finish_and_clear();
                 self.all.remove(&bar);
                 match outcome {
                     Outcome::Failed(why) => self.line(&format!("failed {label}: {why}")),
-                    Outcome::Done if kind != TaskKind::Scan || self.verbosity >= Verbosity::Verbose => {
-                        let size =
-                            if moved > 0 { format!(" ({})", bytes(moved)) } else { String::new() };
+                    Outcome::Done
+                        if kind != TaskKind::Scan || self.verbosity >= Verbosity::Verbose =>
+                    {
+                        let size = if moved > 0 {
+                            format!(" ({})", bytes(moved))
+                        } else {
+                            String::new()
+                        };
                         self.line(&format!("{} {label}{size}", lines::verb(kind)));
                     }
                     Outcome::Reused if self.verbosity >= Verbosity::Verbose => {

@@ -32,9 +32,16 @@ fn kind_name(kind: TaskKind) -> &'static str {
 
 impl Reporter for JsonLines {
     fn event(&self, event: Event) {
-        let Ok(mut advances) = self.advances.lock() else { return };
+        let Ok(mut advances) = self.advances.lock() else {
+            return;
+        };
         let line = match event {
-            Event::Started { task, kind, label, total } => {
+            Event::Started {
+                task,
+                kind,
+                label,
+                total,
+            } => {
                 advances.insert(task, (0, None));
                 json!({"event": "started", "task": task.0, "kind": kind_name(kind), "label": label, "total": total})
             }

@@ -21,7 +21,10 @@ struct Running {
 
 impl Lines {
     pub(super) fn new(verbosity: Verbosity) -> Self {
-        Self { verbosity, running: Mutex::default() }
+        Self {
+            verbosity,
+            running: Mutex::default(),
+        }
     }
 }
 
@@ -38,10 +41,21 @@ pub(super) fn verb(kind: TaskKind) -> &'static str {
 
 impl Reporter for Lines {
     fn event(&self, event: Event) {
-        let Ok(mut running) = self.running.lock() else { return };
+        let Ok(mut running) = self.running.lock() else {
+            return;
+        };
         match event {
-            Event::Started { task, kind, label, .. } => {
-                running.insert(task, Running { kind, label, moved: 0 });
+            Event::Started {
+                task, kind, label, ..
+            } => {
+                running.insert(
+                    task,
+                    Running {
+                        kind,
+                        label,
+                        moved: 0,
+                    },
+                );
             }
             Event::Advanced { task, bytes } => {
                 if let Some(it) = running.get_mut(&task) {
@@ -49,7 +63,9 @@ impl Reporter for Lines {
                 }
             }
             Event::Finished { task, outcome } => {
-                let Some(it) = running.remove(&task) else { return };
+                let Some(it) = running.remove(&task) else {
+                    return;
+                };
                 // Scans are quick and many: they are for those who ask for every step.
                 let wanted = match (&outcome, it.kind) {
                     (Outcome::Failed(_), _) => true,
@@ -59,8 +75,11 @@ impl Reporter for Lines {
                     _ => self.verbosity >= Verbosity::Normal,
                 };
                 if wanted {
-                    let size =
-                        if it.moved > 0 { format!(" ({})", bytes(it.moved)) } else { String::new() };
+                    let size = if it.moved > 0 {
+                        format!(" ({})", bytes(it.moved))
+                    } else {
+                        String::new()
+                    };
                     match outcome {
                         Outcome::Done => err(&format!("{} {}{size}", verb(it.kind), it.label)),
                         Outcome::Reused => err(&format!("kept {}", it.label)),

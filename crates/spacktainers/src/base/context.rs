@@ -40,7 +40,12 @@ impl BaseContext {
     /// With the places where Debian has things, online, the working directory as the project's folder, no
     /// credentials, no Debian settings.
     #[must_use]
-    pub fn new(cache: LocalCache, reporter: Arc<dyn Reporter>, jobs: NonZeroUsize, now: SystemTime) -> Self {
+    pub fn new(
+        cache: LocalCache,
+        reporter: Arc<dyn Reporter>,
+        jobs: NonZeroUsize,
+        now: SystemTime,
+    ) -> Self {
         Self {
             cache,
             reporter,

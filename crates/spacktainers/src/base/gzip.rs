@@ -36,7 +36,9 @@ impl<W: Write> ParallelGzip<W> {
         let threads = (0..threads)
             .map(|_| {
                 let queue = Arc::clone(&queue);
-                std::thread::Builder::new().name("gzip".into()).spawn(move || work(&queue))
+                std::thread::Builder::new()
+                    .name("gzip".into())
+                    .spawn(move || work(&queue))
             })
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
@@ -73,7 +75,9 @@ impl<W: Write> ParallelGzip<W> {
     /// Writes finished members until at most `keep` are waited for.
     fn drain(&mut self, keep: usize) -> io::Result<()> {
         while self.pending.len() > keep {
-            let Some(receiver) = self.pending.pop_front() else { break };
+            let Some(receiver) = self.pending.pop_front() else {
+                break;
+            };
             let member = receiver.recv().map_err(|_| gone())??;
             self.inner.write_all(&member)?;
         }
@@ -86,7 +90,9 @@ fn gone() -> io::Error {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    let Ok(level) = libdeflater::CompressionLvl::new(LEVEL) else { return };
+    let Ok(level) = libdeflater::CompressionLvl::new(LEVEL) else {
+        return;
+    };
     let mut compressor = libdeflater::Compressor::new(level);
     loop {
         let job = match queue.lock() {
@@ -140,9 +146,19 @@ mod tests {
         let one = compress(1, 1000);
         assert_eq!(one, compress(4, 777_777));
         let mut out = Vec::new();
-        flate2::read::MultiGzDecoder::new(&one[..]).read_to_end(&mut out).expect("gzip");
+        flate2::read::MultiGzDecoder::new(&one[..])
+            .read_to_end(&mut out)
+            .expect("gzip");
         assert_eq!(out, data);
-        let empty = ParallelGzip::new(Vec::new(), 1).expect("thread").finish().expect("memory");
-        assert_eq!(flate2::read::MultiGzDecoder::new(&empty[..]).read_to_end(&mut out).ok(), Some(0));
+        let empty = ParallelGzip::new(Vec::new(), 1)
+            .expect("thread")
+            .finish()
+            .expect("memory");
+        assert_eq!(
+            flate2::read::MultiGzDecoder::new(&empty[..])
+                .read_to_end(&mut out)
+                .ok(),
+            Some(0)
+        );
     }
 }

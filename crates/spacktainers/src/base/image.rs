@@ -62,7 +62,9 @@ pub enum BaseImageError {
         diff_ids: usize,
     },
     /// A layer of a kind that no target takes.
-    #[error("the base image `{reference}` has a layer of type `{media_type}`: only tar, plain or in gzip or zstd, can be a layer")]
+    #[error(
+        "the base image `{reference}` has a layer of type `{media_type}`: only tar, plain or in gzip or zstd, can be a layer"
+    )]
     MediaType {
         /// As in the settings.
         reference: String,
@@ -92,7 +94,11 @@ pub enum BaseImageError {
 }
 
 fn platform(architecture: BaseArchitecture) -> Platform {
-    Platform { architecture: architecture.to_string(), os: "linux".to_owned(), variant: None }
+    Platform {
+        architecture: architecture.to_string(),
+        os: "linux".to_owned(),
+        variant: None,
+    }
 }
 
 /// Pins an image of a registry.
@@ -116,7 +122,11 @@ pub(super) async fn resolve_registry(
     }
     // The architecture of an image without an index is only in its config.
     let manifest = parse_manifest(&found.bytes, reference)?;
-    context.cache.insert(&found.descriptor.digest, found.descriptor.size, found.bytes.as_slice())?;
+    context.cache.insert(
+        &found.descriptor.digest,
+        found.descriptor.size,
+        found.bytes.as_slice(),
+    )?;
     let config = registry_config(&manifest, &repository, reference, context).await?;
     check_platform(&config, reference, architecture)?;
     Ok(LockedImage {
@@ -134,16 +144,32 @@ pub(super) async fn registry_base(
     let reference = &locked.reference;
     let name: Reference = reference.parse()?;
     let repository = context.registries.repository(&name)?;
-    let bytes = match context.cache.blob(&locked.manifest).map(|content| read(&content, MAX_MANIFEST_BYTES)) {
-        Some(bytes) if bytes.as_ref().is_ok_and(|bytes| Digest::of(bytes) == locked.manifest) => {
+    let bytes = match context
+        .cache
+        .blob(&locked.manifest)
+        .map(|content| read(&content, MAX_MANIFEST_BYTES))
+    {
+        Some(bytes)
+            if bytes
+                .as_ref()
+                .is_ok_and(|bytes| Digest::of(bytes) == locked.manifest) =>
+        {
             bytes.unwrap_or_default()
         }
         _ if context.offline => return Err(BaseImageError::Offline(reference.clone())),
         _ => {
-            let found = repository.manifest(ManifestKey::Digest(locked.manifest)).await?;
-            let found = found.ok_or_else(|| BaseImageError::Missing(format!("{reference}@{}", locked.manifest)))?;
+            let found = repository
+                .manifest(ManifestKey::Digest(locked.manifest))
+                .await?;
+            let found = found.ok_or_else(|| {
+                BaseImageError::Missing(format!("{reference}@{}", locked.manifest))
+            })?;
             context.cache.remove(&locked.manifest)?;
-            context.cache.insert(&locked.manifest, found.descriptor.size, found.bytes.as_slice())?;
+            context.cache.insert(
+                &locked.manifest,
+                found.descriptor.size,
+                found.bytes.as_slice(),
+            )?;
             found.bytes
         }
     };
@@ -157,7 +183,12 @@ pub(super) async fn registry_base(
         };
         (content, vec![origin.clone()])
     })?;
-    Ok(Base { layers, config: Some(config), warnings: Vec::new(), made: None })
+    Ok(Base {
+        layers,
+        config: Some(config),
+        warnings: Vec::new(),
+        made: None,
+    })
 }
 
 async fn registry_config(
@@ -167,14 +198,19 @@ async fn registry_config(
     context: &BaseContext,
 ) -> Result<ImageConfig, BaseImageError> {
     let descriptor = &manifest.config;
-    let cached = context.cache.blob(&descriptor.digest).and_then(|content| read(&content, MAX_CONFIG_BYTES).ok());
+    let cached = context
+        .cache
+        .blob(&descriptor.digest)
+        .and_then(|content| read(&content, MAX_CONFIG_BYTES).ok());
     let bytes = match cached.filter(|bytes| Digest::of(bytes) == descriptor.digest) {
         Some(bytes) => bytes,
         None if context.offline => return Err(BaseImageError::Offline(reference.to_owned())),
         None => {
             let bytes = repository.blob_bytes(descriptor, MAX_CONFIG_BYTES).await?;
             context.cache.remove(&descriptor.digest)?;
-            context.cache.insert(&descriptor.digest, descriptor.size, bytes.as_slice())?;
+            context
+                .cache
+                .insert(&descriptor.digest, descriptor.size, bytes.as_slice())?;
             bytes
         }
     };
@@ -194,11 +230,16 @@ pub(super) async fn resolve_layout(
     };
     let (root, name) = (context.folder.join(directory), reference.map(str::to_owned));
     blocking(move || {
-        let json = |source| BaseImageError::Json { reference: shown.clone(), source };
-        layout::check_layout_file(&read_file(&root.join(layout::LAYOUT_FILE), 4096)?).map_err(json)?;
+        let json = |source| BaseImageError::Json {
+            reference: shown.clone(),
+            source,
+        };
+        layout::check_layout_file(&read_file(&root.join(layout::LAYOUT_FILE), 4096)?)
+            .map_err(json)?;
         let index = read_file(&root.join(layout::INDEX_FILE), MAX_MANIFEST_BYTES)?;
         let found = layout::find_reference(&index, name.as_deref()).map_err(json)?;
-        let mut descriptor = found.ok_or_else(|| BaseImageError::Missing(format!("oci:{shown}")))?;
+        let mut descriptor =
+            found.ok_or_else(|| BaseImageError::Missing(format!("oci:{shown}")))?;
         let mut bytes = read_blob(&root, &descriptor.digest, MAX_MANIFEST_BYTES)?;
         if let Some(selected) = select(&bytes, &shown, architecture)? {
             bytes = read_blob(&root, &selected.digest, MAX_MANIFEST_BYTES)?;
@@ -207,7 +248,11 @@ pub(super) async fn resolve_layout(
         let manifest = parse_manifest(&bytes, &shown)?;
         let config = read_blob(&root, &manifest.config.digest, MAX_CONFIG_BYTES)?;
         check_platform(&parse_config(&config, &shown)?, &shown, architecture)?;
-        Ok(LockedImage { reference: shown, manifest: descriptor.digest, size: bytes.len() as u64 })
+        Ok(LockedImage {
+            reference: shown,
+            manifest: descriptor.digest,
+            size: bytes.len() as u64,
+        })
     })
     .await
 }
@@ -222,12 +267,21 @@ pub(super) async fn layout_base(
     blocking(move || {
         let reference = &locked.reference;
         let root = folder.join(reference.split(':').next().unwrap_or(reference));
-        let manifest = parse_manifest(&read_blob(&root, &locked.manifest, MAX_MANIFEST_BYTES)?, reference)?;
-        let config = parse_config(&read_blob(&root, &manifest.config.digest, MAX_CONFIG_BYTES)?, reference)?;
+        let manifest = parse_manifest(
+            &read_blob(&root, &locked.manifest, MAX_MANIFEST_BYTES)?,
+            reference,
+        )?;
+        let config = parse_config(
+            &read_blob(&root, &manifest.config.digest, MAX_CONFIG_BYTES)?,
+            reference,
+        )?;
         for layer in &manifest.layers {
             let path = root.join(layout::blob_path(&layer.digest));
             let len = std::fs::metadata(&path)
-                .map_err(|source| BaseImageError::Read { path: path.clone(), source })?
+                .map_err(|source| BaseImageError::Read {
+                    path: path.clone(),
+                    source,
+                })?
                 .len();
             if len != layer.size {
                 return Err(BaseImageError::Digest { path });
@@ -236,9 +290,21 @@ pub(super) async fn layout_base(
         // Whoever sends a layer hashes it on the way.
         let layers = layers(&manifest, &config, reference, |descriptor| {
             let path = root.join(layout::blob_path(&descriptor.digest));
-            (LayerContent::Here(Content::File { path, offset: 0, len: descriptor.size }), Vec::new())
+            (
+                LayerContent::Here(Content::File {
+                    path,
+                    offset: 0,
+                    len: descriptor.size,
+                }),
+                Vec::new(),
+            )
         })?;
-        Ok(Base { layers, config: Some(config), warnings: Vec::new(), made: None })
+        Ok(Base {
+            layers,
+            config: Some(config),
+            warnings: Vec::new(),
+            made: None,
+        })
     })
     .await
 }
@@ -249,12 +315,20 @@ fn select(
     reference: &str,
     architecture: BaseArchitecture,
 ) -> Result<Option<Descriptor>, BaseImageError> {
-    let json = |source| BaseImageError::Json { reference: reference.to_owned(), source };
-    let Manifest::Index(index) = Manifest::parse(bytes).map_err(json)? else { return Ok(None) };
+    let json = |source| BaseImageError::Json {
+        reference: reference.to_owned(),
+        source,
+    };
+    let Manifest::Index(index) = Manifest::parse(bytes).map_err(json)? else {
+        return Ok(None);
+    };
     if let Some(descriptor) = index.select(&platform(architecture)) {
         return Ok(Some(descriptor.clone()));
     }
-    let platforms = index.manifests.iter().filter_map(|descriptor| descriptor.platform.as_ref());
+    let platforms = index
+        .manifests
+        .iter()
+        .filter_map(|descriptor| descriptor.platform.as_ref());
     let mut found: Vec<String> = platforms
         .filter(|platform| platform.os != "unknown")
         .map(|platform| format!("{}/{}", platform.os, platform.architecture))
@@ -264,7 +338,11 @@ fn select(
     Err(BaseImageError::Platform {
         reference: reference.to_owned(),
         wanted: architecture,
-        found: if found.is_empty() { "no platform".to_owned() } else { found.join(", ") },
+        found: if found.is_empty() {
+            "no platform".to_owned()
+        } else {
+            found.join(", ")
+        },
     })
 }
 
@@ -284,13 +362,17 @@ fn check_platform(
 }
 
 fn parse_manifest(bytes: &[u8], reference: &str) -> Result<ImageManifest, BaseImageError> {
-    ImageManifest::parse(bytes)
-        .map_err(|source| BaseImageError::Json { reference: reference.to_owned(), source })
+    ImageManifest::parse(bytes).map_err(|source| BaseImageError::Json {
+        reference: reference.to_owned(),
+        source,
+    })
 }
 
 fn parse_config(bytes: &[u8], reference: &str) -> Result<ImageConfig, BaseImageError> {
-    ImageConfig::parse(bytes)
-        .map_err(|source| BaseImageError::Json { reference: reference.to_owned(), source })
+    ImageConfig::parse(bytes).map_err(|source| BaseImageError::Json {
+        reference: reference.to_owned(),
+        source,
+    })
 }
 
 type Place = (LayerContent, Vec<crate::image::RegistryOrigin>);
@@ -336,14 +418,29 @@ fn read(content: &Content, limit: u64) -> std::io::Result<Vec<u8>> {
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, BaseImageError> {
-    let failed = |source| BaseImageError::Read { path: path.to_owned(), source };
+    let failed = |source| BaseImageError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let len = std::fs::metadata(path).map_err(failed)?.len();
     // One byte more than allowed, so that what is too long is seen to be so by who parses it.
-    read(&Content::File { path: path.to_owned(), offset: 0, len }, limit + 1).map_err(failed)
+    read(
+        &Content::File {
+            path: path.to_owned(),
+            offset: 0,
+            len,
+        },
+        limit + 1,
+    )
+    .map_err(failed)
 }
 
 fn read_blob(root: &Path, digest: &Digest, limit: u64) -> Result<Vec<u8>, BaseImageError> {
     let path = root.join(layout::blob_path(digest));
     let bytes = read_file(&path, limit)?;
-    if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(BaseImageError::Digest { path }) }
+    if Digest::of(&bytes) == *digest {
+        Ok(bytes)
+    } else {
+        Err(BaseImageError::Digest { path })
+    }
 }

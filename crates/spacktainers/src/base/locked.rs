@@ -151,10 +151,17 @@ mod tests {
             diff_id: Digest::of(b"b"),
             size: 3,
         };
-        for base in [debian.clone(), debian.with_layer(layer), LockedBase::Scratch] {
+        for base in [
+            debian.clone(),
+            debian.with_layer(layer),
+            LockedBase::Scratch,
+        ] {
             let text = serde_json::to_string(&base).expect("serialisable");
             assert!(!text.contains("null"), "{text}");
-            assert_eq!(serde_json::from_str::<LockedBase>(&text).expect("readable"), base);
+            assert_eq!(
+                serde_json::from_str::<LockedBase>(&text).expect("readable"),
+                base
+            );
         }
     }
 }

@@ -78,8 +78,11 @@ impl BaseError {
     pub fn is_verification(&self) -> bool {
         use debian::{ArchiveError, FetchError};
         match self {
-            Self::Image(BaseImageError::Digest { .. }) | Self::Rootfs(RootfsError::Changed { .. }) => true,
-            Self::Image(BaseImageError::Registry(error)) | Self::Layer(error) => error.is_verification(),
+            Self::Image(BaseImageError::Digest { .. })
+            | Self::Rootfs(RootfsError::Changed { .. }) => true,
+            Self::Image(BaseImageError::Registry(error)) | Self::Layer(error) => {
+                error.is_verification()
+            }
             Self::Debian(DebianError::Archive(error)) => matches!(
                 error,
                 ArchiveError::Signature { .. }
@@ -88,7 +91,9 @@ impl BaseError {
                     | ArchiveError::Keyring(_)
                     | ArchiveError::Fetch(FetchError::Checksum { .. })
             ),
-            Self::Debian(DebianError::Fetch(FetchError::Checksum { .. }) | DebianError::Different { .. }) => true,
+            Self::Debian(
+                DebianError::Fetch(FetchError::Checksum { .. }) | DebianError::Different { .. },
+            ) => true,
             _ => false,
         }
     }
@@ -107,7 +112,10 @@ pub async fn resolve(
         BaseSource::Registry(reference) => {
             LockedBase::Registry(image::resolve_registry(reference, architecture, context).await?)
         }
-        BaseSource::Layout { directory, reference } => LockedBase::Layout(
+        BaseSource::Layout {
+            directory,
+            reference,
+        } => LockedBase::Layout(
             image::resolve_layout(directory, reference.as_deref(), architecture, context).await?,
         ),
         BaseSource::Rootfs(file) => LockedBase::Rootfs(rootfs::resolve(file, context).await?),
@@ -125,9 +133,12 @@ pub async fn materialise(locked: &LockedBase, context: &BaseContext) -> Result<B
         LockedBase::Registry(locked) => image::registry_base(locked, context).await?,
         LockedBase::Layout(locked) => image::layout_base(locked, context).await?,
         LockedBase::Rootfs(locked) => rootfs::base(locked, context).await?,
-        LockedBase::Scratch => {
-            Base { layers: Vec::new(), config: None, warnings: Vec::new(), made: None }
-        }
+        LockedBase::Scratch => Base {
+            layers: Vec::new(),
+            config: None,
+            warnings: Vec::new(),
+            made: None,
+        },
         LockedBase::Debian(locked) => {
             let (layer, made, warnings) = debian::make(locked, context).await?;
             let has = |name: &str| locked.packages.iter().any(|package| package.name == name);
@@ -136,7 +147,12 @@ pub async fn materialise(locked: &LockedBase, context: &BaseContext) -> Result<B
                 // The one locale that needs no generating, and the one that scripts expect.
                 config.config.env.push("LANG=C.UTF-8".to_owned());
             }
-            Base { layers: vec![layer], config: Some(config), warnings, made: Some(made) }
+            Base {
+                layers: vec![layer],
+                config: Some(config),
+                warnings,
+                made: Some(made),
+            }
         }
     })
 }
@@ -145,7 +161,10 @@ pub async fn materialise(locked: &LockedBase, context: &BaseContext) -> Result<B
 ///
 /// # Errors
 /// When they cannot be fetched.
-pub async fn layer_content(layer: &RecordedLayer, context: &BaseContext) -> Result<Content, BaseError> {
+pub async fn layer_content(
+    layer: &RecordedLayer,
+    context: &BaseContext,
+) -> Result<Content, BaseError> {
     match &layer.content {
         LayerContent::Here(content) => Ok(content.clone()),
         LayerContent::Remote(origin) => {
@@ -153,7 +172,9 @@ pub async fn layer_content(layer: &RecordedLayer, context: &BaseContext) -> Resu
                 return Err(BaseImageError::Offline(layer.title.clone()).into());
             }
             let repository = context.registries.origin(origin)?;
-            Ok(repository.blob_to_cache(&layer.descriptor, &context.cache, |_| {}).await?)
+            Ok(repository
+                .blob_to_cache(&layer.descriptor, &context.cache, |_| {})
+                .await?)
         }
     }
 }
@@ -165,7 +186,10 @@ const LIBRARIES: &str = "base-libraries-2";
 ///
 /// # Errors
 /// When a layer cannot be fetched or read.
-pub async fn library_records(base: &Base, context: &BaseContext) -> Result<Vec<BaseRecord>, BaseError> {
+pub async fn library_records(
+    base: &Base,
+    context: &BaseContext,
+) -> Result<Vec<BaseRecord>, BaseError> {
     let mut records = Vec::new();
     for layer in &base.layers {
         let key = layer.diff_id.hex();

@@ -81,17 +81,27 @@ struct Scanned {
 }
 
 /// Pins a tar by its digest. `file` is as written in the settings.
-pub(super) async fn resolve(file: &std::path::Path, context: &BaseContext) -> Result<LockedRootfs, RootfsError> {
+pub(super) async fn resolve(
+    file: &std::path::Path,
+    context: &BaseContext,
+) -> Result<LockedRootfs, RootfsError> {
     let (path, shown) = (context.folder.join(file), file.display().to_string());
     blocking(move || {
         let (digest, size) = digest(&path)?;
-        Ok(LockedRootfs { file: shown, digest, size })
+        Ok(LockedRootfs {
+            file: shown,
+            digest,
+            size,
+        })
     })
     .await
 }
 
 /// The pinned tar as a layer.
-pub(super) async fn base(locked: &LockedRootfs, context: &BaseContext) -> Result<Base, RootfsError> {
+pub(super) async fn base(
+    locked: &LockedRootfs,
+    context: &BaseContext,
+) -> Result<Base, RootfsError> {
     let path = context.folder.join(&locked.file);
     let (cache, expected, jobs) = (context.cache.clone(), locked.digest, context.jobs.get());
     let title = format!("rootfs:{}", locked.file);
@@ -144,7 +154,10 @@ pub(super) async fn base(locked: &LockedRootfs, context: &BaseContext) -> Result
 }
 
 fn digest(path: &std::path::Path) -> Result<(Digest, u64), RootfsError> {
-    let failed = |source| RootfsError::Read { path: path.to_owned(), source };
+    let failed = |source| RootfsError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut reader = DigestReader::new(std::fs::File::open(path).map_err(failed)?);
     let mut buffer = vec![0; 1 << 17];
     while reader.read(&mut buffer).map_err(failed)? > 0 {}
@@ -160,7 +173,10 @@ fn scan(
     cache: &LocalCache,
     jobs: usize,
 ) -> Result<Scanned, RootfsError> {
-    let failed = |source| RootfsError::Read { path: path.to_owned(), source };
+    let failed = |source| RootfsError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = DigestReader::new(std::fs::File::open(path).map_err(failed)?);
     let decoder = Decoder::new(file, TAR_MAX).map_err(failed)?;
     let own_type = match decoder.compression() {
@@ -171,17 +187,24 @@ fn scan(
         Some(_) => None,
         None => Some(ParallelGzip::new(cache.writer()?, jobs).map_err(RootfsError::Write)?),
     };
-    let tee = Tee { inner: decoder, out: DigestWriter::new(Sink(gzip)) };
+    let tee = Tee {
+        inner: decoder,
+        out: DigestWriter::new(Sink(gzip)),
+    };
     let mut tar = TarReader::with_policy(tee, Policy::Strict, Limits::default());
     let (mut has_bash, mut devices) = (false, 0);
-    while let Some(member) =
-        tar.next_member().map_err(|source| RootfsError::Tar { path: path.to_owned(), source })?
-    {
+    while let Some(member) = tar.next_member().map_err(|source| RootfsError::Tar {
+        path: path.to_owned(),
+        source,
+    })? {
         let name = member.entry.path.as_slice();
         match member.entry.kind {
             EntryKind::CharacterDevice(..) | EntryKind::BlockDevice(..) => {
                 if !name.starts_with(b"dev/") {
-                    return Err(RootfsError::Device { path: path.to_owned(), member: printable(name) });
+                    return Err(RootfsError::Device {
+                        path: path.to_owned(),
+                        member: printable(name),
+                    });
                 }
                 devices += 1;
             }
@@ -191,20 +214,42 @@ fn scan(
     let Tee { inner, out } = tar.into_inner();
     let (_, found, size) = inner.into_inner().finish();
     if found != *expected || size != len {
-        return Err(RootfsError::Changed { path: path.to_owned(), found, locked: *expected });
+        return Err(RootfsError::Changed {
+            path: path.to_owned(),
+            found,
+            locked: *expected,
+        });
     }
     let (sink, diff_id, _) = out.finish();
     let (media_type, layer) = match (own_type, sink.0) {
         (_, Some(gzip)) => {
             let (digest, content) = gzip.finish().map_err(RootfsError::Write)?.finish()?;
-            (media_type::LAYER_TAR_GZIP, LockedLayer { digest, diff_id, size: content.len() })
+            (
+                media_type::LAYER_TAR_GZIP,
+                LockedLayer {
+                    digest,
+                    diff_id,
+                    size: content.len(),
+                },
+            )
         }
-        (own, None) => {
-            (own.unwrap_or(media_type::LAYER_TAR), LockedLayer { digest: found, diff_id, size })
-        }
+        (own, None) => (
+            own.unwrap_or(media_type::LAYER_TAR),
+            LockedLayer {
+                digest: found,
+                diff_id,
+                size,
+            },
+        ),
     };
     let is_recompressed = own_type.is_none();
-    Ok(Scanned { layer, media_type: media_type.to_owned(), is_recompressed, has_bash, devices })
+    Ok(Scanned {
+        layer,
+        media_type: media_type.to_owned(),
+        is_recompressed,
+        has_bash,
+        devices,
+    })
 }
 
 /// Writes what is read through it.

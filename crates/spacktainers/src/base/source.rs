@@ -153,10 +153,20 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_the_forms() {
-        for text in ["", "ubuntu", "docker:x", "docker://", "oci:", "oci::v1", "rootfs:"] {
+        for text in [
+            "",
+            "ubuntu",
+            "docker:x",
+            "docker://",
+            "oci:",
+            "oci::v1",
+            "rootfs:",
+        ] {
             assert!(BaseSource::parse(text).is_err(), "{text}");
         }
-        let message = BaseSource::parse("ubuntu").expect_err("unknown").to_string();
+        let message = BaseSource::parse("ubuntu")
+            .expect_err("unknown")
+            .to_string();
         assert!(message.contains("docker://"), "{message}");
     }
 }

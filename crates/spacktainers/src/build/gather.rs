@@ -13,17 +13,17 @@ use crate::layer::{PackageRecord, ScanJob, scan_all};
 
 /// A package that is here, verified and known.
 #[derive(Debug, Clone)]
-pub struct Package<'a> {
+pub(super) struct Package<'a> {
     /// What it is.
-    pub spec: &'a ConcreteSpec,
+    pub(super) spec: &'a ConcreteSpec,
     /// Where it was found.
-    pub entry: CacheEntry,
+    pub(super) entry: CacheEntry,
     /// Its archive.
-    pub content: Content,
+    pub(super) content: Content,
     /// What is in it.
-    pub record: Arc<PackageRecord>,
+    pub(super) record: Arc<PackageRecord>,
     /// What Spack recorded about its build.
-    pub built: BinaryDistribution,
+    pub(super) built: BinaryDistribution,
 }
 
 /// What gathering took.

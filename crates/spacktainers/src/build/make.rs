@@ -96,6 +96,7 @@ pub async fn lock<'a>(
             arch: input.architecture.as_str().to_owned(),
             version: decided.version(&spack_lock.specs).unwrap_or_default(),
             definition: input.definition,
+            base_settings: input.base_settings,
         },
         spack: LockedSpack {
             lock: Digest::of(input.spack_lock.as_bytes()),
@@ -200,7 +201,7 @@ async fn write_layers(
             hash: package.spec.hash,
             name: package.spec.name.clone(),
             size: package.entry.tarball.size,
-            shared: (input.shared)(&package.spec.hash),
+            shared: input.shared.count(&package.spec.hash),
         })
         .collect();
     let groups = plan(&inputs, budget);

@@ -10,11 +10,14 @@
 //! Start at [`lock()`], which decides everything, and [`image()`], which makes the image of what was decided. Neither sends
 //! anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
 
+mod container;
 mod environment;
 mod error;
+mod freshness;
 mod gather;
 mod make;
 mod prefixes;
+mod sharing;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -33,8 +36,12 @@ use crate::local_cache::LocalCache;
 use crate::lock::Lock;
 use crate::resolve::Wanted;
 
+pub use container::{Container, ContainerError};
 pub use error::{BuildError, ErrorKind};
+pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
+pub use gather::Gathered;
 pub use make::{Locked, Made, image, lock};
+pub use sharing::Sharing;
 
 /// What the author and the project say about one container.
 pub struct BuildInput<'a> {
@@ -44,6 +51,8 @@ pub struct BuildInput<'a> {
     pub architecture: BaseArchitecture,
     /// Digest of all that the author wrote.
     pub definition: Digest,
+    /// Digest of what the settings say of the base image.
+    pub base_settings: Digest,
     /// The text of `spack.yaml`.
     pub spack_yaml: &'a str,
     /// The text of `spack.lock`.
@@ -64,8 +73,8 @@ pub struct BuildInput<'a> {
     pub base: &'a BaseSource,
     /// The most package layers.
     pub budget: usize,
-    /// How many containers of the project have a package, by DAG hash.
-    pub shared: &'a dyn Fn(&spack_format::dag_hash::DagHash) -> u64,
+    /// How many containers of the project have a package.
+    pub shared: &'a Sharing,
     /// Whether a spec satisfies a constraint.
     pub satisfies: &'a Satisfies<'a>,
     /// What was decided before, if it is to be kept where it still fits: the base.

@@ -115,7 +115,9 @@ pub fn scan_base(content: &Content) -> Result<BaseRecord, BaseScanError> {
                     record.files.push(path);
                 }
             }
-            EntryKind::Directory if path.matches('/').count() < FOLDER_DEPTH => record.folders.push(path),
+            EntryKind::Directory if path.matches('/').count() < FOLDER_DEPTH => {
+                record.folders.push(path)
+            }
             _ => {}
         }
     }

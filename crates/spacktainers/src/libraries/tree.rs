@@ -56,13 +56,15 @@ impl Tree {
     /// The file that `path` (absolute or from the root) leads to, if there is one.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<String> {
-        self.resolve(path).filter(|found| self.files.contains(found))
+        self.resolve(path)
+            .filter(|found| self.files.contains(found))
     }
 
     /// Whether `path` leads to a folder.
     #[must_use]
     pub fn has_folder(&self, path: &str) -> bool {
-        self.resolve(path).is_some_and(|found| self.folders.contains(&found))
+        self.resolve(path)
+            .is_some_and(|found| self.folders.contains(&found))
     }
 
     /// Where `path` leads, be there anything or not; nothing if links lead in a circle.

@@ -66,6 +66,8 @@ pub struct LockedContainer {
     pub version: String,
     /// Digest of what the author wrote: definition, site configuration and the settings that matter.
     pub definition: Digest,
+    /// Digest of what the settings say of the base image: while it stays, so does the base.
+    pub base_settings: Digest,
 }
 
 /// What Spack decided, and which Spack.

@@ -32,6 +32,7 @@ fn lock() -> Lock {
             arch: "amd64".to_owned(),
             version: "1.0".to_owned(),
             definition: Digest::of(b"definition"),
+            base_settings: Digest::of(b"base"),
         },
         spack: LockedSpack {
             lock: Digest::of(b"lock"),

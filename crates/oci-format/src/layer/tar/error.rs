@@ -111,5 +111,9 @@ pub enum TarError {
 }
 
 fn after(member: &str) -> String {
-    if member.is_empty() { String::new() } else { format!(", in or after `{member}`") }
+    if member.is_empty() {
+        String::new()
+    } else {
+        format!(", in or after `{member}`")
+    }
 }

@@ -40,7 +40,11 @@ impl Header {
         // Some old writers added bytes as signed numbers; every reader takes either sum.
         let (mut unsigned, mut signed) = (0_i64, 0_i64);
         for (index, byte) in block.iter().enumerate() {
-            let byte = if CHECKSUM.contains(&index) { b' ' } else { *byte };
+            let byte = if CHECKSUM.contains(&index) {
+                b' '
+            } else {
+                *byte
+            };
             unsigned += i64::from(byte);
             signed += i64::from(byte.cast_signed());
         }
@@ -60,7 +64,11 @@ impl Header {
         let name = text(&self.0[NAME]);
         // Version digits vary between writers; the magic alone decides.
         let is_posix = self.0[MAGIC].starts_with(b"ustar\0");
-        let range = if &self.0[STAR_TRAILER] == b"tar\0" { STAR_PREFIX } else { PREFIX };
+        let range = if &self.0[STAR_TRAILER] == b"tar\0" {
+            STAR_PREFIX
+        } else {
+            PREFIX
+        };
         let prefix = if is_posix { text(&self.0[range]) } else { b"" };
         if prefix.is_empty() {
             return name.to_vec();
@@ -104,7 +112,11 @@ fn base_256(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;
     let negative = first & 0x40 != 0;
     // The mark is bit 7; sign extension makes up for it in negative numbers.
-    let start = if negative { i128::from(first) - 0x100 } else { i128::from(first & 0x3f) };
+    let start = if negative {
+        i128::from(first) - 0x100
+    } else {
+        i128::from(first & 0x3f)
+    };
     let mut value = start;
     for byte in &field[1..] {
         value = value.checked_mul(256)?.checked_add(i128::from(*byte))?;
@@ -119,7 +131,9 @@ pub(super) const fn octal_limit(width: usize) -> u64 {
 
 /// Writes `value` in octal with leading zeros and a final NUL. The caller has checked the limit.
 pub(super) fn put_octal(field: &mut [u8], mut value: u64) {
-    let Some((last, digits)) = field.split_last_mut() else { return };
+    let Some((last, digits)) = field.split_last_mut() else {
+        return;
+    };
     *last = 0;
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (value & 7) as u8;

@@ -72,9 +72,12 @@ impl Holes {
 
     fn advance(&mut self, count: u64) {
         self.position += count;
-        while self.map.parts.get(self.next).is_some_and(|(offset, length)| {
-            self.position >= offset + length
-        }) {
+        while self
+            .map
+            .parts
+            .get(self.next)
+            .is_some_and(|(offset, length)| self.position >= offset + length)
+        {
             self.next += 1;
         }
     }
@@ -86,9 +89,9 @@ impl<R: Read> BufRead for Member<'_, R> {
             // Parts of no bytes at the very beginning.
             holes.advance(0);
             return match holes.step() {
-                Step::Zeros(count) => {
-                    Ok(&ZEROS[..usize::try_from(count).map_or(ZEROS.len(), |c| c.min(ZEROS.len()))])
-                }
+                Step::Zeros(count) => Ok(
+                    &ZEROS[..usize::try_from(count).map_or(ZEROS.len(), |c| c.min(ZEROS.len()))]
+                ),
                 Step::Stored(count) => self.reader.fill_stored(count),
                 Step::End => Ok(&[]),
             };

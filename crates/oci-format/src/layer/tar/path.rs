@@ -79,8 +79,11 @@ pub fn printable(name: &[u8]) -> String {
     if text.chars().any(char::is_control) {
         text.chars()
             .flat_map(|c| {
-                let (escaped, plain) =
-                    if c.is_control() { (Some(c.escape_default()), None) } else { (None, Some(c)) };
+                let (escaped, plain) = if c.is_control() {
+                    (Some(c.escape_default()), None)
+                } else {
+                    (None, Some(c))
+                };
                 escaped.into_iter().flatten().chain(plain)
             })
             .collect()
@@ -96,21 +99,40 @@ mod tests {
     #[test]
     fn spellings_of_one_name_become_one() {
         for name in ["a/b", "./a/b", "a//b/", "./a/./b/."] {
-            assert_eq!(normalize(name.as_bytes(), false, 4096).as_deref(), Ok(&b"a/b"[..]), "{name}");
+            assert_eq!(
+                normalize(name.as_bytes(), false, 4096).as_deref(),
+                Ok(&b"a/b"[..]),
+                "{name}"
+            );
         }
         assert_eq!(normalize(b"./", false, 4096).as_deref(), Ok(&b""[..]));
     }
 
     #[test]
     fn names_that_lead_out_are_refused() {
-        assert_eq!(normalize(b"a/../../b", false, 4096), Err(PathFault::ParentComponent));
-        assert_eq!(normalize(b"..", true, 4096), Err(PathFault::ParentComponent));
-        assert_eq!(normalize(b"/etc/passwd", false, 4096), Err(PathFault::Absolute));
-        assert_eq!(normalize(b"/etc/passwd", true, 4096).as_deref(), Ok(&b"etc/passwd"[..]));
+        assert_eq!(
+            normalize(b"a/../../b", false, 4096),
+            Err(PathFault::ParentComponent)
+        );
+        assert_eq!(
+            normalize(b"..", true, 4096),
+            Err(PathFault::ParentComponent)
+        );
+        assert_eq!(
+            normalize(b"/etc/passwd", false, 4096),
+            Err(PathFault::Absolute)
+        );
+        assert_eq!(
+            normalize(b"/etc/passwd", true, 4096).as_deref(),
+            Ok(&b"etc/passwd"[..])
+        );
         assert_eq!(normalize(b"a\0b", false, 4096), Err(PathFault::Nul));
         assert_eq!(normalize(b"", false, 4096), Err(PathFault::Empty));
         assert_eq!(normalize(b"abc", false, 2), Err(PathFault::TooLong));
-        assert_eq!(normalize(b"..a/b..", false, 4096).as_deref(), Ok(&b"..a/b.."[..]));
+        assert_eq!(
+            normalize(b"..a/b..", false, 4096).as_deref(),
+            Ok(&b"..a/b.."[..])
+        );
     }
 
     #[test]

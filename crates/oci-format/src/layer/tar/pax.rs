@@ -88,7 +88,11 @@ fn seconds(text: &[u8]) -> Option<u64> {
         Some(dot) => (&text[..dot], &text[dot + 1..]),
         None => (text, &b""[..]),
     };
-    fraction.iter().all(u8::is_ascii_digit).then(|| decimal(whole)).flatten()
+    fraction
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| decimal(whole))
+        .flatten()
 }
 
 /// Reads the records of one member. The last of several with one key counts; an empty value takes the
@@ -117,7 +121,9 @@ pub(super) fn parse(data: &[u8]) -> Result<Records, PaxError> {
             key => {
                 if let Some(name) = key.strip_prefix(XATTR) {
                     found.xattrs.retain(|(known, _)| known != name);
-                    found.xattrs.extend(text.map(|value| (name.to_vec(), value)));
+                    found
+                        .xattrs
+                        .extend(text.map(|value| (name.to_vec(), value)));
                 } else if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
                     found.sparse.push((name.to_vec(), value.to_vec()));
                 }
@@ -189,7 +195,15 @@ mod tests {
 
     #[test]
     fn broken_records_are_errors_and_not_panics() {
-        for data in ["", "9 a=b\n", "5 ab\n", "6 =ab\n\n", "99999999999999999999 a=b\n", "x a=b\n", " a=b\n"] {
+        for data in [
+            "",
+            "9 a=b\n",
+            "5 ab\n",
+            "6 =ab\n\n",
+            "99999999999999999999 a=b\n",
+            "x a=b\n",
+            " a=b\n",
+        ] {
             let parsed = parse(data.as_bytes());
             assert_eq!(parsed.is_ok(), data.is_empty(), "{data:?}");
         }

@@ -2,8 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::header::{self, Header};
 use super::error::TarError;
+use super::header::{self, Header};
 use super::member::{Holes, Member, Stored};
 use super::path::{PathFault, normalize, printable};
 use super::pax::{self, Records};
@@ -35,7 +35,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { extension: 1 << 20, path: 4096 }
+        Self {
+            extension: 1 << 20,
+            path: 4096,
+        }
     }
 }
 
@@ -96,7 +99,10 @@ impl<R: Read> TarReader<R> {
                 return Err(error);
             }
         };
-        Ok(entry.map(|entry| Member { entry, reader: self }))
+        Ok(entry.map(|entry| Member {
+            entry,
+            reader: self,
+        }))
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
@@ -124,26 +130,35 @@ impl<R: Read> TarReader<R> {
                 return Ok(None);
             }
             let Some(header) = Header::check(block) else {
-                return Err(TarError::Header { offset: at, member: printable(&self.current) });
+                return Err(TarError::Header {
+                    offset: at,
+                    member: printable(&self.current),
+                });
             };
             let stored = |reader: &Self| {
-                let size = header.number(header::SIZE).and_then(|size| u64::try_from(size).ok());
+                let size = header
+                    .number(header::SIZE)
+                    .and_then(|size| u64::try_from(size).ok());
                 size.ok_or_else(|| reader.number_error(&header, "size"))
             };
             let twice = || TarError::Extensions { offset: at };
             match header.type_flag() {
                 b'x' => {
                     let data = self.read_extension(stored(self)?)?;
-                    let records = pax::parse(&data)
-                        .map_err(|source| TarError::Pax { offset: at + BLOCK as u64, source })?;
+                    let records = pax::parse(&data).map_err(|source| TarError::Pax {
+                        offset: at + BLOCK as u64,
+                        source,
+                    })?;
                     if pending.records.replace(records).is_some() {
                         return Err(twice());
                     }
                 }
                 b'g' => {
                     let data = self.read_extension(stored(self)?)?;
-                    pax::check_global(&data)
-                        .map_err(|source| TarError::Pax { offset: at + BLOCK as u64, source })?;
+                    pax::check_global(&data).map_err(|source| TarError::Pax {
+                        offset: at + BLOCK as u64,
+                        source,
+                    })?;
                 }
                 b'L' => {
                     let name = self.read_long_name(stored(self)?)?;
@@ -190,22 +205,36 @@ impl<R: Read> TarReader<R> {
         self.current.clone_from(&name);
 
         let strip_root = self.policy == Policy::Lenient;
-        let path = normalize(&name, strip_root, self.limits.path)
-            .map_err(|fault| TarError::Path { member: printable(&name), fault })?;
+        let path =
+            normalize(&name, strip_root, self.limits.path).map_err(|fault| TarError::Path {
+                member: printable(&name),
+                fault,
+            })?;
         let number = |field, range: std::ops::Range<usize>| {
-            header.number(range).ok_or_else(|| TarError::Number { member: printable(&name), field })
+            header.number(range).ok_or_else(|| TarError::Number {
+                member: printable(&name),
+                field,
+            })
         };
         let natural = |field, range| {
             number(field, range).and_then(|value| {
-                u64::try_from(value)
-                    .map_err(|_| TarError::Number { member: printable(&name), field })
+                u64::try_from(value).map_err(|_| TarError::Number {
+                    member: printable(&name),
+                    field,
+                })
             })
         };
-        let link = records.link.or(pending.link).unwrap_or_else(|| header.link().to_vec());
+        let link = records
+            .link
+            .or(pending.link)
+            .unwrap_or_else(|| header.link().to_vec());
         let kind = self.kind(header, &name, link)?;
         let is_file = kind == EntryKind::File;
         if path.is_empty() && kind != EntryKind::Directory {
-            return Err(TarError::Path { member: printable(&name), fault: PathFault::Empty });
+            return Err(TarError::Path {
+                member: printable(&name),
+                fault: PathFault::Empty,
+            });
         }
 
         let mut stored = match records.size {
@@ -214,7 +243,10 @@ impl<R: Read> TarReader<R> {
         };
         if !is_file && stored != 0 {
             if self.policy == Policy::Strict {
-                return Err(TarError::LinkWithContent { member: printable(&name), size: stored });
+                return Err(TarError::LinkWithContent {
+                    member: printable(&name),
+                    size: stored,
+                });
             }
             stored = 0;
         }
@@ -227,16 +259,28 @@ impl<R: Read> TarReader<R> {
             path,
             kind,
             mode: (natural("mode", header::MODE)? & 0o7777) as u32,
-            uid: records.uid.map_or_else(|| natural("uid", header::UID), Ok)?,
-            gid: records.gid.map_or_else(|| natural("gid", header::GID), Ok)?,
+            uid: records
+                .uid
+                .map_or_else(|| natural("uid", header::UID), Ok)?,
+            gid: records
+                .gid
+                .map_or_else(|| natural("gid", header::GID), Ok)?,
             mtime,
             size: stored,
             xattrs: records.xattrs,
         };
-        self.content = Stored { left: stored, padding: super::padding(stored), holes: None };
+        self.content = Stored {
+            left: stored,
+            padding: super::padding(stored),
+            holes: None,
+        };
         if let Some(map) = self.holes(header, announced, is_file)? {
             entry.size = map.size;
-            self.content.holes = Some(Holes { map, next: 0, position: 0 });
+            self.content.holes = Some(Holes {
+                map,
+                next: 0,
+                position: 0,
+            });
         }
         Ok(entry)
     }
@@ -251,7 +295,10 @@ impl<R: Read> TarReader<R> {
             header
                 .number(range)
                 .and_then(|value| u32::try_from(value).ok())
-                .ok_or_else(|| TarError::Number { member: printable(name), field: "device" })
+                .ok_or_else(|| TarError::Number {
+                    member: printable(name),
+                    field: "device",
+                })
         };
         let is_slashed = name.ends_with(b"/");
         let kind = match header.type_flag() {
@@ -278,19 +325,28 @@ impl<R: Read> TarReader<R> {
                     None => EntryKind::Symlink(link),
                 }
             }
-            b'3' => {
-                EntryKind::CharacterDevice(device(header::DEVICE_MAJOR)?, device(header::DEVICE_MINOR)?)
-            }
+            b'3' => EntryKind::CharacterDevice(
+                device(header::DEVICE_MAJOR)?,
+                device(header::DEVICE_MINOR)?,
+            ),
             b'4' => {
                 EntryKind::BlockDevice(device(header::DEVICE_MAJOR)?, device(header::DEVICE_MINOR)?)
             }
             b'5' => EntryKind::Directory,
             b'6' => EntryKind::Fifo,
-            flag => return Err(TarError::Type { member: printable(name), flag }),
+            flag => {
+                return Err(TarError::Type {
+                    member: printable(name),
+                    flag,
+                });
+            }
         };
         if kind == EntryKind::File && is_slashed {
             let fault = PathFault::FileWithSlash;
-            return Err(TarError::Path { member: printable(name), fault });
+            return Err(TarError::Path {
+                member: printable(name),
+                fault,
+            });
         }
         Ok(kind)
     }
@@ -315,7 +371,9 @@ impl<R: Read> TarReader<R> {
         let too_big = "its map is too big";
         let mut parts = Vec::new();
         let size = match announced {
-            Some(sparse::Announced::Parts { parts: told, size, .. }) => {
+            Some(sparse::Announced::Parts {
+                parts: told, size, ..
+            }) => {
                 parts = told;
                 size
             }
@@ -390,7 +448,11 @@ impl<R: Read> TarReader<R> {
 
     fn read_extension(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
         let limit = self.limits.extension;
-        let too_big = TarError::ExtensionTooBig { offset: self.offset, size, limit };
+        let too_big = TarError::ExtensionTooBig {
+            offset: self.offset,
+            size,
+            limit,
+        };
         let Some(length) = usize::try_from(size).ok().filter(|size| *size <= limit) else {
             return Err(too_big);
         };
@@ -436,15 +498,24 @@ impl<R: Read> TarReader<R> {
     }
 
     fn truncated(&self) -> TarError {
-        TarError::Truncated { offset: self.offset, member: printable(&self.current) }
+        TarError::Truncated {
+            offset: self.offset,
+            member: printable(&self.current),
+        }
     }
 
     fn number_error(&self, header: &Header, field: &'static str) -> TarError {
-        TarError::Number { member: printable(&header.name()), field }
+        TarError::Number {
+            member: printable(&header.name()),
+            field,
+        }
     }
 
     fn sparse_error(&self, header: &Header, reason: &'static str) -> TarError {
-        TarError::Sparse { member: printable(&header.name()), reason }
+        TarError::Sparse {
+            member: printable(&header.name()),
+            reason,
+        }
     }
 }
 

@@ -51,7 +51,11 @@ impl Map {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Announced {
     /// Versions 0.0 and 0.1: here is the map.
-    Parts { parts: Vec<(u64, u64)>, size: u64, name: Option<Vec<u8>> },
+    Parts {
+        parts: Vec<(u64, u64)>,
+        size: u64,
+        name: Option<Vec<u8>>,
+    },
     /// Version 1.0: the map is at the beginning of the content.
     InContent { size: u64, name: Option<Vec<u8>> },
 }
@@ -70,13 +74,18 @@ pub(super) fn announced(records: &[(Vec<u8>, Vec<u8>)]) -> Option<Announced> {
             b"offset" => offset = Some(decimal(value)?),
             b"numbytes" => parts.push((offset.take()?, decimal(value)?)),
             b"map" => {
-                let numbers: Vec<u64> =
-                    value.split(|byte| *byte == b',').map(decimal).collect::<Option<_>>()?;
+                let numbers: Vec<u64> = value
+                    .split(|byte| *byte == b',')
+                    .map(decimal)
+                    .collect::<Option<_>>()?;
                 let (pairs, rest) = numbers.as_chunks::<2>();
                 if !rest.is_empty() {
                     return None;
                 }
-                parts = pairs.iter().map(|[offset, length]| (*offset, *length)).collect();
+                parts = pairs
+                    .iter()
+                    .map(|[offset, length]| (*offset, *length))
+                    .collect();
             }
             // `numblocks` repeats what the parts themselves say.
             _ => {}
@@ -93,27 +102,32 @@ pub(super) fn announced(records: &[(Vec<u8>, Vec<u8>)]) -> Option<Announced> {
 /// The number of decimal lines of a pax 1.0 map that `read` holds completely, for a reader that takes
 /// block after block until the map is whole. `Ok(None)`: more is needed.
 pub(super) fn content_map(read: &[u8]) -> Result<Option<Vec<(u64, u64)>>, ()> {
-    let mut lines = read.split_inclusive(|byte| *byte == b'\n').map(|line| match line {
-        [digits @ .., b'\n'] => decimal(digits).map(Some).ok_or(()),
-        // A number has at most 20 digits, so a longer line without end never becomes one.
-        unfinished if unfinished.len() > 20 => Err(()),
-        _ => Ok(None),
-    });
-    let Some(count) = lines.next().transpose()?.flatten() else { return Ok(None) };
+    let mut lines = read
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| match line {
+            [digits @ .., b'\n'] => decimal(digits).map(Some).ok_or(()),
+            // A number has at most 20 digits, so a longer line without end never becomes one.
+            unfinished if unfinished.len() > 20 => Err(()),
+            _ => Ok(None),
+        });
+    let Some(count) = lines.next().transpose()?.flatten() else {
+        return Ok(None);
+    };
     let mut parts = Vec::new();
     for _ in 0..count {
-        let Some(offset) = lines.next().transpose()?.flatten() else { return Ok(None) };
-        let Some(length) = lines.next().transpose()?.flatten() else { return Ok(None) };
+        let Some(offset) = lines.next().transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let Some(length) = lines.next().transpose()?.flatten() else {
+            return Ok(None);
+        };
         parts.push((offset, length));
     }
     Ok(Some(parts))
 }
 
 /// Appends the entries of an old GNU header; tells whether more blocks follow, and the file's size.
-pub(super) fn old_header(
-    block: &[u8; BLOCK],
-    parts: &mut Vec<(u64, u64)>,
-) -> Option<(bool, u64)> {
+pub(super) fn old_header(block: &[u8; BLOCK], parts: &mut Vec<(u64, u64)>) -> Option<(bool, u64)> {
     old_entries(&block[OLD_MAP..], OLD_MAP_ENTRIES, parts)?;
     let size = u64::try_from(header::number(&block[OLD_SIZE])?).ok()?;
     Some((block[OLD_MORE] != 0, size))
@@ -144,15 +158,27 @@ mod tests {
     #[test]
     fn parts_that_overlap_or_lie_outside_are_no_map() {
         assert!(Map::checked(vec![(0, 4), (8, 4)], 16, 8).is_some());
-        assert!(Map::checked(vec![(0, 9), (8, 4)], 16, 13).is_none(), "overlap");
+        assert!(
+            Map::checked(vec![(0, 9), (8, 4)], 16, 13).is_none(),
+            "overlap"
+        );
         assert!(Map::checked(vec![(8, 9)], 16, 9).is_none(), "outside");
-        assert!(Map::checked(vec![(0, 4)], 16, 8).is_none(), "not what is stored");
-        assert!(Map::checked(vec![(u64::MAX, 2)], u64::MAX, 2).is_none(), "overflow");
+        assert!(
+            Map::checked(vec![(0, 4)], 16, 8).is_none(),
+            "not what is stored"
+        );
+        assert!(
+            Map::checked(vec![(u64::MAX, 2)], u64::MAX, 2).is_none(),
+            "overflow"
+        );
     }
 
     #[test]
     fn a_map_in_the_content_is_read_when_it_is_whole() {
-        assert_eq!(content_map(b"2\n0\n4\n8\n4\n\0\0"), Ok(Some(vec![(0, 4), (8, 4)])));
+        assert_eq!(
+            content_map(b"2\n0\n4\n8\n4\n\0\0"),
+            Ok(Some(vec![(0, 4), (8, 4)]))
+        );
         assert_eq!(content_map(b"2\n0\n4\n8\n"), Ok(None));
         assert_eq!(content_map(b"2\nx\n"), Err(()));
         assert_eq!(content_map(b"000000000000000000000000000"), Err(()));

@@ -67,7 +67,10 @@ pub struct TarWriter<W> {
 impl<W: Write> TarWriter<W> {
     /// Begins a stream.
     pub fn new(inner: W) -> Self {
-        Self { inner, buffer: Vec::new() }
+        Self {
+            inner,
+            buffer: Vec::new(),
+        }
     }
 
     /// Writes one member with the first [`Entry::size`] bytes of `content`, which must be all of them.
@@ -81,7 +84,10 @@ impl<W: Write> TarWriter<W> {
         if entry.kind != EntryKind::File {
             return Ok(());
         }
-        let failed = |source| TarWriteError::Content { member: printable(&entry.path), source };
+        let failed = |source| TarWriteError::Content {
+            member: printable(&entry.path),
+            source,
+        };
         let wrong = |actual| TarWriteError::Size {
             member: printable(&entry.path),
             expected: entry.size,
@@ -104,7 +110,9 @@ impl<W: Write> TarWriter<W> {
             if count == 0 {
                 break;
             }
-            self.inner.write_all(&self.buffer[..count]).map_err(TarWriteError::Write)?;
+            self.inner
+                .write_all(&self.buffer[..count])
+                .map_err(TarWriteError::Write)?;
             left -= count as u64;
         }
         if left > 0 {
@@ -126,7 +134,9 @@ impl<W: Write> TarWriter<W> {
             });
         }
         self.append_header(entry)?;
-        self.inner.write_all(content).map_err(TarWriteError::Write)?;
+        self.inner
+            .write_all(content)
+            .map_err(TarWriteError::Write)?;
         self.pad(entry.size)
     }
 
@@ -135,20 +145,28 @@ impl<W: Write> TarWriter<W> {
     /// # Errors
     /// When the sink fails.
     pub fn finish(mut self) -> Result<W, TarWriteError> {
-        self.inner.write_all(&[0; 2 * BLOCK]).map_err(TarWriteError::Write)?;
+        self.inner
+            .write_all(&[0; 2 * BLOCK])
+            .map_err(TarWriteError::Write)?;
         Ok(self.inner)
     }
 
     fn pad(&mut self, size: u64) -> Result<(), TarWriteError> {
         let padding = super::padding(size) as usize;
-        self.inner.write_all(&[0; BLOCK][..padding]).map_err(TarWriteError::Write)
+        self.inner
+            .write_all(&[0; BLOCK][..padding])
+            .map_err(TarWriteError::Write)
     }
 
     fn append_header(&mut self, entry: &Entry) -> Result<(), TarWriteError> {
         let (block, records) = encode(entry)?;
         if !records.is_empty() {
-            self.inner.write_all(&records_header(entry, records.len())?).map_err(TarWriteError::Write)?;
-            self.inner.write_all(&records).map_err(TarWriteError::Write)?;
+            self.inner
+                .write_all(&records_header(entry, records.len())?)
+                .map_err(TarWriteError::Write)?;
+            self.inner
+                .write_all(&records)
+                .map_err(TarWriteError::Write)?;
             self.pad(records.len() as u64)?;
         }
         self.inner.write_all(&block).map_err(TarWriteError::Write)
@@ -157,7 +175,10 @@ impl<W: Write> TarWriter<W> {
 
 /// The header of `entry` and the records that must stand before it.
 fn encode(entry: &Entry) -> Result<([u8; BLOCK], Vec<u8>), TarWriteError> {
-    let refuse = |name: &[u8], fault| TarWriteError::Path { member: printable(name), fault };
+    let refuse = |name: &[u8], fault| TarWriteError::Path {
+        member: printable(name),
+        fault,
+    };
     check_name(&entry.path).map_err(|fault| refuse(&entry.path, fault))?;
     let mut name = entry.path.clone();
     let (flag, link): (u8, &[u8]) = match &entry.kind {
@@ -196,7 +217,11 @@ fn encode(entry: &Entry) -> Result<([u8; BLOCK], Vec<u8>), TarWriteError> {
     if link.len() > header::LINK.len() || !link.is_ascii() {
         pax::push(&mut records, b"linkpath", link);
     }
-    let size = if entry.kind == EntryKind::File { entry.size } else { 0 };
+    let size = if entry.kind == EntryKind::File {
+        entry.size
+    } else {
+        0
+    };
     let mut number = |field: std::ops::Range<usize>, key: &[u8], value: u64| {
         let fits = value <= octal_limit(field.len());
         put_octal(&mut block[field], if fits { value } else { 0 });
@@ -221,7 +246,10 @@ fn encode(entry: &Entry) -> Result<([u8; BLOCK], Vec<u8>), TarWriteError> {
     };
     if major.max(minor) > octal_limit(header::DEVICE_MAJOR.len()) {
         let member = printable(&entry.path);
-        return Err(TarWriteError::Number { member, field: "device number" });
+        return Err(TarWriteError::Number {
+            member,
+            field: "device number",
+        });
     }
     put_octal(&mut block[header::DEVICE_MAJOR], major);
     put_octal(&mut block[header::DEVICE_MINOR], minor);
@@ -269,9 +297,15 @@ fn put_name(block: &mut [u8; BLOCK], name: &[u8]) -> bool {
 fn records_header(entry: &Entry, size: usize) -> Result<[u8; BLOCK], TarWriteError> {
     let mut block = [0; BLOCK];
     let name = b"PaxHeaders/";
-    let base = entry.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let base = entry
+        .path
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
     // Only ASCII: this name has no records of its own to say more.
-    let base = base.iter().map(|byte| if byte.is_ascii() { *byte } else { b'_' });
+    let base = base
+        .iter()
+        .map(|byte| if byte.is_ascii() { *byte } else { b'_' });
     let name = name.iter().copied().chain(base).take(header::NAME.len());
     for (place, byte) in block[header::NAME].iter_mut().zip(name) {
         *place = byte;
@@ -279,10 +313,19 @@ fn records_header(entry: &Entry, size: usize) -> Result<[u8; BLOCK], TarWriteErr
     let size = size as u64;
     if size > octal_limit(header::SIZE.len()) {
         let member = printable(&entry.path);
-        return Err(TarWriteError::Number { member, field: "extended attributes" });
+        return Err(TarWriteError::Number {
+            member,
+            field: "extended attributes",
+        });
     }
     put_octal(&mut block[header::MODE], 0o644);
-    for field in [header::UID, header::GID, header::MTIME, header::DEVICE_MAJOR, header::DEVICE_MINOR] {
+    for field in [
+        header::UID,
+        header::GID,
+        header::MTIME,
+        header::DEVICE_MAJOR,
+        header::DEVICE_MINOR,
+    ] {
         put_octal(&mut block[field], 0);
     }
     put_octal(&mut block[header::SIZE], size);

@@ -85,9 +85,9 @@ pub(super) fn parse_paragraphs(text: &str) -> Vec<AptSource> {
             let value = paragraph.get(name).unwrap_or_default();
             value.split_whitespace().map(str::to_owned).collect()
         };
-        let is_off = paragraph
-            .get("Enabled")
-            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "no" | "false" | "off"));
+        let is_off = paragraph.get("Enabled").is_some_and(|value| {
+            matches!(value.to_ascii_lowercase().as_str(), "no" | "false" | "off")
+        });
         if is_off || !words("Types").iter().any(|kind| kind == "deb") {
             continue;
         }
@@ -98,7 +98,9 @@ pub(super) fn parse_paragraphs(text: &str) -> Vec<AptSource> {
                     suite,
                     components: words("Components"),
                     architectures: words("Architectures"),
-                    signed_by: paragraph.get("Signed-By").and_then(|value| signed_by(value, ' ')),
+                    signed_by: paragraph
+                        .get("Signed-By")
+                        .and_then(|value| signed_by(value, ' ')),
                 });
             }
         }
@@ -149,7 +151,9 @@ impl AptProxies {
                 }
                 Token::End => {
                     if let [name, value] = words.as_slice() {
-                        let name = [scope.join("::"), name.clone()].join("::").to_ascii_lowercase();
+                        let name = [scope.join("::"), name.clone()]
+                            .join("::")
+                            .to_ascii_lowercase();
                         let value = match value.as_str() {
                             "" | "DIRECT" => None,
                             value => Some(value.to_owned()),
@@ -231,7 +235,10 @@ mod tests {
         );
         assert_eq!(line, paragraph);
         assert_eq!(line[0].uri, "http://h/debian");
-        assert_eq!(line[0].signed_by, Some(SignedBy::Files(vec!["/k.gpg".into()])));
+        assert_eq!(
+            line[0].signed_by,
+            Some(SignedBy::Files(vec!["/k.gpg".into()]))
+        );
     }
 
     #[test]
@@ -241,14 +248,18 @@ mod tests {
              -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n -----END PGP PUBLIC KEY BLOCK-----\n",
         );
         assert_eq!(sources.len(), 2);
-        let Some(SignedBy::Inline(key)) = &sources[0].signed_by else { panic!("a key") };
+        let Some(SignedBy::Inline(key)) = &sources[0].signed_by else {
+            panic!("a key")
+        };
         assert!(key.contains("BLOCK-----\n\nabc\n-----END"), "{key}");
     }
 
     #[test]
     fn proxies_are_found_in_both_notations() {
         let mut proxies = AptProxies::default();
-        proxies.read("// c\nAcquire::http::Proxy \"http://a:1/\";\n/* x { */ APT { Foo { \"a\"; }; };");
+        proxies.read(
+            "// c\nAcquire::http::Proxy \"http://a:1/\";\n/* x { */ APT { Foo { \"a\"; }; };",
+        );
         assert_eq!(proxies.http.as_deref(), Some("http://a:1/"));
         proxies.read("Acquire { http { Proxy \"http://b:2\"; }; https::Proxy \"http://c:3\"; };");
         assert_eq!(proxies.http.as_deref(), Some("http://b:2"));

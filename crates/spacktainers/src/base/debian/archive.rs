@@ -69,7 +69,9 @@ pub enum ArchiveError {
         found: String,
     },
     /// It is no longer valid, and the settings are strict about it.
-    #[error("`{url}` was valid until {until}: the mirror is stale (`check_valid_until = \"warn\"` allows it)")]
+    #[error(
+        "`{url}` was valid until {until}: the mirror is stale (`check_valid_until = \"warn\"` allows it)"
+    )]
     Stale {
         /// What was read.
         url: String,
@@ -77,7 +79,9 @@ pub enum ArchiveError {
         until: String,
     },
     /// It has no packages of a component for the architecture.
-    #[error("{suite} has no packages of component `{component}` for {architecture}; it has components {available}")]
+    #[error(
+        "{suite} has no packages of component `{component}` for {architecture}; it has components {available}"
+    )]
     NoIndex {
         /// The suite.
         suite: String,
@@ -138,17 +142,29 @@ pub(super) async fn open(
         };
         match read_release(&url, &keys, plan, settings, fetcher, context).await {
             Ok(release) => {
-                return Ok(OpenSuite { suite: plan.suite.clone(), root: place.root.clone(), release });
+                return Ok(OpenSuite {
+                    suite: plan.suite.clone(),
+                    root: place.root.clone(),
+                    release,
+                });
             }
             Err(error) => errors.push(error),
         }
     }
     if errors.len() > 1 {
-        let reasons = errors.iter().map(|error| crate::base::one_line(error)).collect();
-        return Err(ArchiveError::NoPlace { suite: plan.suite.clone(), reasons });
+        let reasons = errors
+            .iter()
+            .map(|error| crate::base::one_line(error))
+            .collect();
+        return Err(ArchiveError::NoPlace {
+            suite: plan.suite.clone(),
+            reasons,
+        });
     }
     // A plan has at least one place, so there is one error here.
-    Err(errors.pop().unwrap_or(ArchiveError::NoRelease { url: plan.suite.clone() }))
+    Err(errors.pop().unwrap_or(ArchiveError::NoRelease {
+        url: plan.suite.clone(),
+    }))
 }
 
 async fn read_release(
@@ -159,23 +175,40 @@ async fn read_release(
     fetcher: &Fetcher,
     context: &BaseContext,
 ) -> Result<Release, ArchiveError> {
-    let remembered = || context.offline.then(|| context.cache.record(RECORD, url)).flatten();
+    let remembered = || {
+        context
+            .offline
+            .then(|| context.cache.record(RECORD, url))
+            .flatten()
+    };
     let bytes = match remembered() {
         Some(bytes) => bytes,
-        None => fetcher.small(url, RELEASE_MAX).await.map_err(|error| match error {
-            FetchError::Missing(url) => ArchiveError::NoRelease { url },
-            other => ArchiveError::Fetch(other),
-        })?,
+        None => fetcher
+            .small(url, RELEASE_MAX)
+            .await
+            .map_err(|error| match error {
+                FetchError::Missing(url) => ArchiveError::NoRelease { url },
+                other => ArchiveError::Fetch(other),
+            })?,
     };
     let text = String::from_utf8(bytes).map_err(|_| ArchiveError::NotText(url.to_owned()))?;
-    let verified = openpgp::verify(&text, keys, context.now)
-        .map_err(|source| ArchiveError::Signature { url: url.to_owned(), source })?;
+    let verified =
+        openpgp::verify(&text, keys, context.now).map_err(|source| ArchiveError::Signature {
+            url: url.to_owned(),
+            source,
+        })?;
     if verified.reservations.contains(&Reservation::KeyExpired) {
         context.warn(format!("`{url}` is signed by a key that has expired since"));
     }
-    let release = Release::parse(verified.text.as_bytes())
-        .map_err(|source| ArchiveError::Release { url: url.to_owned(), source })?;
-    if release.suite != plan.suite && release.codename != plan.suite && !is_pocket(&release, &plan.suite) {
+    let release =
+        Release::parse(verified.text.as_bytes()).map_err(|source| ArchiveError::Release {
+            url: url.to_owned(),
+            source,
+        })?;
+    if release.suite != plan.suite
+        && release.codename != plan.suite
+        && !is_pocket(&release, &plan.suite)
+    {
         return Err(ArchiveError::Suite {
             url: url.to_owned(),
             wanted: plan.suite.clone(),
@@ -237,14 +270,21 @@ impl OpenSuite {
                     available: self.release.components.join(", "),
                 });
             };
-            let all = self.release.separate_all.then(|| self.release.packages_index(component, "all"));
+            let all = self
+                .release
+                .separate_all
+                .then(|| self.release.packages_index(component, "all"));
             for file in std::iter::once(own).chain(all.flatten()) {
                 let folder = format!("{}/dists/{}", self.root, self.suite);
                 let mut urls = vec![format!("{folder}/{}", file.path)];
                 if self.release.by_hash {
                     urls.insert(0, format!("{folder}/{}", file.path_by_hash()));
                 }
-                indices.push(Index { suite: self.suite.clone(), file: file.clone(), urls });
+                indices.push(Index {
+                    suite: self.suite.clone(),
+                    file: file.clone(),
+                    urls,
+                });
             }
         }
         Ok(indices)
@@ -258,10 +298,19 @@ pub(super) async fn read_indices(
     fetcher: &Fetcher,
     context: &BaseContext,
 ) -> Result<Universe, ArchiveError> {
-    let wanted = indices.iter().map(|index| (index.urls.clone(), index.file.sha256, index.file.size)).collect();
+    let wanted = indices
+        .iter()
+        .map(|index| (index.urls.clone(), index.file.sha256, index.file.size))
+        .collect();
     let reporter = context.reporter.as_ref();
-    let contents =
-        super::fetch::blobs(fetcher, wanted, context.jobs.get(), reporter, "package indices").await?;
+    let contents = super::fetch::blobs(
+        fetcher,
+        wanted,
+        context.jobs.get(),
+        reporter,
+        "package indices",
+    )
+    .await?;
     let architecture = architecture.to_owned();
     let read = move || {
         let mut universe = Universe::default();
@@ -285,7 +334,13 @@ fn read_index(
     content: &Content,
     architecture: &str,
 ) -> Result<(), IndexError> {
-    let source = content.open(0).map_err(super::control::ControlError::Read)?;
+    let source = content
+        .open(0)
+        .map_err(super::control::ControlError::Read)?;
     let decoder = Decoder::new(source, INDEX_MAX).map_err(super::control::ControlError::Read)?;
-    universe.read_index(BufReader::with_capacity(1 << 18, decoder), &index.suite, architecture)
+    universe.read_index(
+        BufReader::with_capacity(1 << 18, decoder),
+        &index.suite,
+        architecture,
+    )
 }

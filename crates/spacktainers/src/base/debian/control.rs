@@ -47,12 +47,16 @@ impl Paragraph {
     /// newline and leading blank.
     #[must_use]
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The fields in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (&self.text[name.clone()], &self.text[value.clone()]))
+        self.fields
+            .iter()
+            .map(|(name, value)| (&self.text[name.clone()], &self.text[value.clone()]))
     }
 
     /// Whether there is no field.
@@ -68,10 +72,14 @@ impl Paragraph {
 
     /// Takes one line that is not blank, without its newline.
     fn push(&mut self, line: &str, number: usize) -> Result<(), ControlError> {
-        let not_a_field =
-            || ControlError::NotAField { line: number, text: line.chars().take(60).collect() };
+        let not_a_field = || ControlError::NotAField {
+            line: number,
+            text: line.chars().take(60).collect(),
+        };
         if line.starts_with([' ', '\t']) {
-            let Some((_, value)) = self.fields.last_mut() else { return Err(not_a_field()) };
+            let Some((_, value)) = self.fields.last_mut() else {
+                return Err(not_a_field());
+            };
             self.text.push('\n');
             self.text.push_str(line.trim_end());
             value.end = self.text.len();
@@ -101,12 +109,20 @@ pub(super) struct Paragraphs<R> {
 impl<R: BufRead> Paragraphs<R> {
     /// From what archives and packages hold.
     pub(super) fn new(input: R) -> Self {
-        Self { input, line: Vec::new(), number: 0, comments: false }
+        Self {
+            input,
+            line: Vec::new(),
+            number: 0,
+            comments: false,
+        }
     }
 
     /// From what people write: lines that begin with `#` are comments.
     pub(super) fn with_comments(input: R) -> Self {
-        Self { comments: true, ..Self::new(input) }
+        Self {
+            comments: true,
+            ..Self::new(input)
+        }
     }
 
     /// Reads the next paragraph into `paragraph`; false at the end.
@@ -119,7 +135,11 @@ impl<R: BufRead> Paragraphs<R> {
             self.line.clear();
             self.number += 1;
             let limit = (PARAGRAPH_MAX - paragraph.text.len().min(PARAGRAPH_MAX)) as u64 + 1;
-            let count = self.input.by_ref().take(limit).read_until(b'\n', &mut self.line)?;
+            let count = self
+                .input
+                .by_ref()
+                .take(limit)
+                .read_until(b'\n', &mut self.line)?;
             if count as u64 == limit {
                 return Err(ControlError::TooLong);
             }
@@ -160,22 +180,35 @@ mod tests {
 
     #[test]
     fn paragraphs_come_with_fields_in_order_and_continuations_kept() {
-        let text = "\n\nPackage: a\nDescription: short\n long\n .\n more\n\n\nPackage: b\nSHA256: 1";
+        let text =
+            "\n\nPackage: a\nDescription: short\n long\n .\n more\n\n\nPackage: b\nSHA256: 1";
         let mut reader = Paragraphs::new(text.as_bytes());
         let mut paragraph = Paragraph::default();
         assert!(reader.next_into(&mut paragraph).expect("valid"));
-        assert_eq!(paragraph.get("description"), Some("short\n long\n .\n more"));
+        assert_eq!(
+            paragraph.get("description"),
+            Some("short\n long\n .\n more")
+        );
         assert!(reader.next_into(&mut paragraph).expect("valid"));
-        assert_eq!(paragraph.iter().collect::<Vec<_>>(), [("Package", "b"), ("SHA256", "1")]);
+        assert_eq!(
+            paragraph.iter().collect::<Vec<_>>(),
+            [("Package", "b"), ("SHA256", "1")]
+        );
         assert!(!reader.next_into(&mut paragraph).expect("end"));
     }
 
     #[test]
     fn what_is_no_field_is_an_error_with_its_line() {
         let error = first_paragraph(b"A: 1\nnonsense\n").expect_err("no colon");
-        assert!(matches!(error, ControlError::NotAField { line: 2, .. }), "{error}");
+        assert!(
+            matches!(error, ControlError::NotAField { line: 2, .. }),
+            "{error}"
+        );
         assert!(first_paragraph(b" continuation of nothing\n").is_err());
-        assert!(matches!(first_paragraph(b"A: \xff\n"), Err(ControlError::NotText { line: 1 })));
+        assert!(matches!(
+            first_paragraph(b"A: \xff\n"),
+            Err(ControlError::NotText { line: 1 })
+        ));
     }
 
     #[test]

@@ -82,7 +82,12 @@ impl FetchError {
     /// Whether another address may have what this one has not.
     fn is_final(&self) -> bool {
         match self {
-            Self::Transport { source, .. } => !(source.is_connect() || source.is_timeout() || source.is_body() || source.is_request()),
+            Self::Transport { source, .. } => {
+                !(source.is_connect()
+                    || source.is_timeout()
+                    || source.is_body()
+                    || source.is_request())
+            }
             Self::Status { status, .. } => !(status.starts_with('5') || status.starts_with("429")),
             _ => true,
         }
@@ -99,7 +104,11 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// The proxies of the environment are used; apt's own settings go before them.
-    pub(super) fn new(cache: LocalCache, offline: bool, proxies: &AptProxies) -> Result<Self, FetchError> {
+    pub(super) fn new(
+        cache: LocalCache,
+        offline: bool,
+        proxies: &AptProxies,
+    ) -> Result<Self, FetchError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("spacktainers/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(20))
@@ -111,7 +120,11 @@ impl Fetcher {
             builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(FetchError::Client)?);
         }
         let client = builder.build().map_err(FetchError::Client)?;
-        Ok(Self { client, cache, offline })
+        Ok(Self {
+            client,
+            cache,
+            offline,
+        })
     }
 
     /// A small file whose content nobody promised; at most `limit` bytes.
@@ -135,7 +148,11 @@ impl Fetcher {
         digest: &Digest,
         size: u64,
     ) -> Result<Content, FetchError> {
-        if let Some(content) = self.cache.blob(digest).filter(|content| content.len() == size) {
+        if let Some(content) = self
+            .cache
+            .blob(digest)
+            .filter(|content| content.len() == size)
+        {
             return Ok(content);
         }
         let mut last = None;
@@ -145,8 +162,13 @@ impl Fetcher {
                 // The first fault that is more than absence is the one worth telling.
                 Err(error) => {
                     last = match last {
-                        Some(first @ FetchError::Missing(_)) | Some(first @ FetchError::Scheme(_)) => {
-                            Some(if matches!(error, FetchError::Missing(_)) { first } else { error })
+                        Some(first @ FetchError::Missing(_))
+                        | Some(first @ FetchError::Scheme(_)) => {
+                            Some(if matches!(error, FetchError::Missing(_)) {
+                                first
+                            } else {
+                                error
+                            })
                         }
                         Some(first) => Some(first),
                         None => Some(error),
@@ -157,7 +179,12 @@ impl Fetcher {
         Err(last.unwrap_or_else(|| FetchError::Missing(digest.to_string())))
     }
 
-    async fn blob_from(&self, url: &str, digest: &Digest, size: u64) -> Result<Content, FetchError> {
+    async fn blob_from(
+        &self,
+        url: &str,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<Content, FetchError> {
         let mut writer = self.cache.writer()?;
         let cache = &self.cache;
         self.with_retries(url, size, |chunk| {
@@ -174,16 +201,25 @@ impl Fetcher {
         .map_err(|error| match error {
             FetchError::TooLong { url, limit } => FetchError::Checksum {
                 url,
-                source: LocalCacheError::Size { digest: *digest, expected: limit, actual: limit + 1 },
+                source: LocalCacheError::Size {
+                    digest: *digest,
+                    expected: limit,
+                    actual: limit + 1,
+                },
             },
             other => other,
         })?;
-        writer.finish_as(digest, size).map_err(|source| match source {
-            LocalCacheError::Digest { .. } | LocalCacheError::Size { .. } => {
-                FetchError::Checksum { url: url.to_owned(), source }
-            }
-            other => FetchError::Cache(other),
-        })
+        writer
+            .finish_as(digest, size)
+            .map_err(|source| match source {
+                LocalCacheError::Digest { .. } | LocalCacheError::Size { .. } => {
+                    FetchError::Checksum {
+                        url: url.to_owned(),
+                        source,
+                    }
+                }
+                other => FetchError::Cache(other),
+            })
     }
 
     /// Gives chunk after chunk to `sink`; `None` tells it to forget what it got and start over.
@@ -193,7 +229,10 @@ impl Fetcher {
         limit: u64,
         mut sink: impl FnMut(Option<&[u8]>) -> Result<(), FetchError>,
     ) -> Result<(), FetchError> {
-        if let Some(path) = url.strip_prefix("file:").or_else(|| url.strip_prefix("copy:")) {
+        if let Some(path) = url
+            .strip_prefix("file:")
+            .or_else(|| url.strip_prefix("copy:"))
+        {
             let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
             return read_file(url, path, limit, sink);
         }
@@ -223,7 +262,10 @@ impl Fetcher {
         limit: u64,
         sink: &mut impl FnMut(Option<&[u8]>) -> Result<(), FetchError>,
     ) -> Result<(), FetchError> {
-        let failed = |source| FetchError::Transport { url: url.to_owned(), source };
+        let failed = |source| FetchError::Transport {
+            url: url.to_owned(),
+            source,
+        };
         let mut response = self.client.get(url).send().await.map_err(failed)?;
         match response.status() {
             status if status.is_success() => {}
@@ -231,14 +273,20 @@ impl Fetcher {
                 return Err(FetchError::Missing(url.to_owned()));
             }
             status => {
-                return Err(FetchError::Status { url: url.to_owned(), status: status.to_string() });
+                return Err(FetchError::Status {
+                    url: url.to_owned(),
+                    status: status.to_string(),
+                });
             }
         }
         let mut left = limit;
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             left = left
                 .checked_sub(chunk.len() as u64)
-                .ok_or_else(|| FetchError::TooLong { url: url.to_owned(), limit })?;
+                .ok_or_else(|| FetchError::TooLong {
+                    url: url.to_owned(),
+                    limit,
+                })?;
             sink(Some(&chunk))?;
         }
         Ok(())
@@ -254,7 +302,10 @@ fn read_file(
     use std::io::Read as _;
     let failed = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => FetchError::Missing(url.to_owned()),
-        _ => FetchError::Read { path: path.clone(), source },
+        _ => FetchError::Read {
+            path: path.clone(),
+            source,
+        },
     };
     let file = std::fs::File::open(&path).map_err(failed)?;
     let mut file = file.take(limit.saturating_add(1));
@@ -264,7 +315,10 @@ fn read_file(
         let count = file.read(&mut buffer).map_err(failed)?;
         total += count as u64;
         if total > limit {
-            return Err(FetchError::TooLong { url: url.to_owned(), limit });
+            return Err(FetchError::TooLong {
+                url: url.to_owned(),
+                limit,
+            });
         }
         if count == 0 {
             return Ok(());
@@ -284,10 +338,16 @@ pub(super) async fn blobs(
 ) -> Result<Vec<Content>, FetchError> {
     use futures::stream::{StreamExt as _, TryStreamExt as _};
     let is_here = |digest: &Digest, size: u64| {
-        fetcher.cache.blob(digest).is_some_and(|content| content.len() == size)
+        fetcher
+            .cache
+            .blob(digest)
+            .is_some_and(|content| content.len() == size)
     };
-    let missing: u64 =
-        wanted.iter().filter(|(_, digest, size)| !is_here(digest, *size)).map(|(_, _, size)| size).sum();
+    let missing: u64 = wanted
+        .iter()
+        .filter(|(_, digest, size)| !is_here(digest, *size))
+        .map(|(_, _, size)| size)
+        .sum();
     let task = TaskId::next();
     reporter.event(Event::Started {
         task,

@@ -45,7 +45,9 @@ pub(super) fn apt_sources(directory: &Path) -> Vec<AptSource> {
         sources.extend(parse_one_line(&text));
     }
     for path in sorted_files(&directory.join("sources.list.d")) {
-        let Some(text) = read_text(&path) else { continue };
+        let Some(text) = read_text(&path) else {
+            continue;
+        };
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("list") => sources.extend(parse_one_line(&text)),
             Some("sources") => sources.extend(parse_paragraphs(&text)),
@@ -71,10 +73,14 @@ pub(super) fn apt_proxies(directory: &Path) -> AptProxies {
 
 /// Keys from a keyring file.
 pub(super) fn keyring(path: &Path) -> Result<PublicKeys, KeyringError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
-    PublicKeys::parse(&bytes)
-        .map_err(|source| KeyringError::Keys { path: path.to_owned(), source })
+    let bytes = std::fs::read(path).map_err(|source| KeyringError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    PublicKeys::parse(&bytes).map_err(|source| KeyringError::Keys {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The keys that the distributions themselves ship on this machine.
@@ -84,13 +90,18 @@ pub(super) fn distribution_keys(directory: &Path) -> Result<PublicKeys, KeyringE
     let endings = ["gpg", "pgp", "asc"];
     let mut keys = PublicKeys::default();
     for name in names {
-        let mut candidates = endings.iter().map(|ending| directory.join(format!("{name}.{ending}")));
+        let mut candidates = endings
+            .iter()
+            .map(|ending| directory.join(format!("{name}.{ending}")));
         if let Some(path) = candidates.find(|path| path.is_file()) {
             keys.extend(keyring(&path)?);
         }
     }
     if keys.is_empty() {
-        let looked_for = names.iter().map(|name| directory.join(format!("{name}.gpg"))).collect();
+        let looked_for = names
+            .iter()
+            .map(|name| directory.join(format!("{name}.gpg")))
+            .collect();
         return Err(KeyringError::None { looked_for });
     }
     Ok(keys)
@@ -100,7 +111,9 @@ pub(super) fn distribution_keys(directory: &Path) -> Result<PublicKeys, KeyringE
 pub(super) fn source_keys(signed_by: &SignedBy) -> PublicKeys {
     let mut keys = PublicKeys::default();
     match signed_by {
-        SignedBy::Inline(text) => keys.extend(PublicKeys::parse(text.as_bytes()).unwrap_or_default()),
+        SignedBy::Inline(text) => {
+            keys.extend(PublicKeys::parse(text.as_bytes()).unwrap_or_default())
+        }
         SignedBy::Files(files) => {
             for file in files {
                 keys.extend(keyring(file).unwrap_or_default());
@@ -111,8 +124,12 @@ pub(super) fn source_keys(signed_by: &SignedBy) -> PublicKeys {
 }
 
 fn read_text(path: &Path) -> Option<String> {
-    let is_small = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= CONFIGURATION_MAX);
-    is_small.then(|| std::fs::read(path).ok()).flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let is_small =
+        std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() <= CONFIGURATION_MAX);
+    is_small
+        .then(|| std::fs::read(path).ok())
+        .flatten()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn sorted_files(directory: &Path) -> Vec<PathBuf> {

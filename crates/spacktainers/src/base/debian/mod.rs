@@ -76,13 +76,17 @@ pub enum DebianError {
         what: &'static str,
     },
     /// A package cannot be fetched.
-    #[error("a package of the base image cannot be fetched; if the mirror no longer has it, use one that keeps old versions, or run `lock` again")]
+    #[error(
+        "a package of the base image cannot be fetched; if the mirror no longer has it, use one that keeps old versions, or run `lock` again"
+    )]
     Fetch(#[from] FetchError),
     /// The packages make no layer.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
     /// The packages make another layer than the lock says.
-    #[error("the packages make a base layer with diffID {made}, and the lock says {locked}: run `lock` again")]
+    #[error(
+        "the packages make a base layer with diffID {made}, and the lock says {locked}: run `lock` again"
+    )]
     Different {
         /// What was made.
         made: Digest,
@@ -117,13 +121,18 @@ pub async fn resolve(
         if position == 0 {
             origin = suite.release.origin.to_ascii_lowercase();
         }
-        indices.extend(suite.indices(&settings.components, architecture.as_str(), position == 0)?);
+        indices.extend(suite.indices(
+            &settings.components,
+            architecture.as_str(),
+            position == 0,
+        )?);
     }
-    let universe =
-        archive::read_indices(indices, architecture.as_str(), &fetcher, context).await?;
+    let universe = archive::read_indices(indices, architecture.as_str(), &fetcher, context).await?;
     let chosen = solve::solve(&universe, settings.variant, &settings.packages)?;
-    let packages =
-        chosen.into_iter().map(|id| locked_package(universe.get(id))).collect::<Result<Vec<_>, _>>()?;
+    let packages = chosen
+        .into_iter()
+        .map(|id| locked_package(universe.get(id)))
+        .collect::<Result<Vec<_>, _>>()?;
     let apt_sources = plan::apt_lines(settings, &plans);
     let has_apt = packages.iter().any(|package| package.name == "apt");
     if apt_sources.is_empty() && has_apt {
@@ -142,7 +151,10 @@ pub async fn resolve(
 }
 
 fn locked_package(candidate: &packages::Candidate) -> Result<LockedPackage, DebianError> {
-    let entry = |what| DebianError::Entry { package: candidate.name.clone(), what };
+    let entry = |what| DebianError::Entry {
+        package: candidate.name.clone(),
+        what,
+    };
     let path = &candidate.filename;
     if path.starts_with('/') || path.split('/').any(|part| part.is_empty() || part == "..") {
         return Err(entry("its file name leads out of the archive"));
@@ -185,14 +197,26 @@ pub async fn make(
             made
         }
     };
-    if let Some(expected) = locked.layer.as_ref().filter(|expected| expected.diff_id != layer.diff_id) {
-        return Err(DebianError::Different { made: layer.diff_id, locked: expected.diff_id });
+    if let Some(expected) = locked
+        .layer
+        .as_ref()
+        .filter(|expected| expected.diff_id != layer.diff_id)
+    {
+        return Err(DebianError::Different {
+            made: layer.diff_id,
+            locked: expected.diff_id,
+        });
     }
-    let content = context.cache.blob(&layer.digest).ok_or_else(|| {
-        FetchError::Missing(layer.digest.to_string())
-    })?;
+    let content = context
+        .cache
+        .blob(&layer.digest)
+        .ok_or_else(|| FetchError::Missing(layer.digest.to_string()))?;
     let recorded = RecordedLayer {
-        descriptor: oci_format::Descriptor::new(media_type::LAYER_TAR_GZIP, layer.digest, layer.size),
+        descriptor: oci_format::Descriptor::new(
+            media_type::LAYER_TAR_GZIP,
+            layer.digest,
+            layer.size,
+        ),
         diff_id: layer.diff_id,
         content: LayerContent::Here(content),
         origins: Vec::new(),
@@ -206,15 +230,31 @@ async fn unpack(locked: &LockedDebian, context: &BaseContext) -> Result<Remember
     let fetcher = fetcher(context)?;
     let jobs = context.jobs.get();
     let reporter = context.reporter.clone();
-    let label = format!("{} packages of {} {}", locked.packages.len(), locked.origin, locked.suite);
-    let contents =
-        fetch::blobs(&fetcher, wanted, jobs.max(LEAST_DOWNLOADS), reporter.as_ref(), &label).await?;
+    let label = format!(
+        "{} packages of {} {}",
+        locked.packages.len(),
+        locked.origin,
+        locked.suite
+    );
+    let contents = fetch::blobs(
+        &fetcher,
+        wanted,
+        jobs.max(LEAST_DOWNLOADS),
+        reporter.as_ref(),
+        &label,
+    )
+    .await?;
     let (locked, cache) = (locked.clone(), context.cache.clone());
     let made = super::blocking(move || {
         let task = TaskId::next();
         let total = locked.packages.len() as u64;
         let label = format!("base layer of {total} packages");
-        reporter.event(Event::Started { task, kind: TaskKind::Write, label, total: None });
+        reporter.event(Event::Started {
+            task,
+            kind: TaskKind::Write,
+            label,
+            total: None,
+        });
         let result = unpack::make_layer(&locked, &contents, &cache, jobs, &|_| {});
         let outcome = match &result {
             Ok(_) => Outcome::Done,
@@ -224,7 +264,10 @@ async fn unpack(locked: &LockedDebian, context: &BaseContext) -> Result<Remember
         result
     })
     .await?;
-    Ok(Remembered { layer: made.layer, warnings: made.warnings })
+    Ok(Remembered {
+        layer: made.layer,
+        warnings: made.warnings,
+    })
 }
 
 /// Where each package may be, its checksum and size. Any place may have any package: the checksum
@@ -233,11 +276,15 @@ fn wanted(
     locked: &LockedDebian,
     context: &BaseContext,
 ) -> Result<Vec<(Vec<String>, Digest, u64)>, DebianError> {
-    let settings = context.debian.clone().unwrap_or_else(|| DebianSettings::new(&locked.suite));
+    let settings = context
+        .debian
+        .clone()
+        .unwrap_or_else(|| DebianSettings::new(&locked.suite));
     let machine = machine::apt_sources(&context.apt_directory);
     let roots = |suite: &str| -> Vec<String> {
         let plan = plan::suite(&settings, &machine, &locked.architecture, suite);
-        plan.map(|plan| plan.places.into_iter().map(|place| place.root).collect()).unwrap_or_default()
+        plan.map(|plan| plan.places.into_iter().map(|place| place.root).collect())
+            .unwrap_or_default()
     };
     let mut wanted = Vec::new();
     for package in &locked.packages {
@@ -255,7 +302,10 @@ fn wanted(
             // Says what to set.
             plan::suite(&settings, &machine, &locked.architecture, &package.suite)?;
         }
-        let urls = places.iter().map(|root| format!("{root}/{}", package.filename)).collect();
+        let urls = places
+            .iter()
+            .map(|root| format!("{root}/{}", package.filename))
+            .collect();
         wanted.push((urls, digest, package.size));
     }
     Ok(wanted)

@@ -98,7 +98,10 @@ impl Universe {
     #[must_use]
     pub(super) fn finish(mut self) -> Self {
         for (id, candidate) in self.all.iter().enumerate() {
-            self.by_name.entry(candidate.name.clone()).or_default().push(id);
+            self.by_name
+                .entry(candidate.name.clone())
+                .or_default()
+                .push(id);
         }
         let all = &self.all;
         for ids in self.by_name.values_mut() {
@@ -113,7 +116,10 @@ impl Universe {
                     _ => None,
                 };
                 if relation.name != *name {
-                    self.providers.entry(relation.name).or_default().push((id, version));
+                    self.providers
+                        .entry(relation.name)
+                        .or_default()
+                        .push((id, version));
                 }
             }
         }
@@ -161,7 +167,11 @@ impl Universe {
             .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
             .collect();
         found.sort_unstable();
-        found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+        found
+            .into_iter()
+            .take(3)
+            .map(|(_, name)| name.to_owned())
+            .collect()
     }
 
     /// Whether the candidate answers the relation, by name or by what it provides.
@@ -169,9 +179,12 @@ impl Universe {
     pub(super) fn satisfies(&self, id: CandidateId, relation: &Relation) -> bool {
         let candidate = &self.all[id];
         (candidate.name == relation.name && relation.accepts(&candidate.version))
-            || self.providers(&relation.name).iter().any(|(provider, version)| {
-                *provider == id && relation.accepts_provided(version.as_ref())
-            })
+            || self
+                .providers(&relation.name)
+                .iter()
+                .any(|(provider, version)| {
+                    *provider == id && relation.accepts_provided(version.as_ref())
+                })
     }
 }
 
@@ -205,7 +218,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            let next = (diagonal + usize::from(x != *y))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
             diagonal = row[j + 1];
             row[j + 1] = next;
         }

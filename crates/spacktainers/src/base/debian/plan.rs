@@ -30,7 +30,9 @@ pub(super) struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// `[base.debian]` without a suite.
-    #[error("[base.debian] has no `suite`: set it to the codename of a release, such as `bookworm`")]
+    #[error(
+        "[base.debian] has no `suite`: set it to the codename of a release, such as `bookworm`"
+    )]
     NoSuite,
     /// A suite or component that is no name.
     #[error("`{0}` in [base.debian] is not the name of a suite or component")]
@@ -46,10 +48,14 @@ pub enum PlanError {
         architecture: String,
     },
     /// A snapshot, and nothing in the mirror's address to put it in.
-    #[error("`snapshot` is set, and the mirror `{0}` has no {SNAPSHOT} for it to take the place of")]
+    #[error(
+        "`snapshot` is set, and the mirror `{0}` has no {SNAPSHOT} for it to take the place of"
+    )]
     NoSnapshotPlace(String),
     /// A snapshot wanted and no mirror named.
-    #[error("`snapshot` is set and no `mirror`: name a mirror that keeps snapshots, with {SNAPSHOT} in its address")]
+    #[error(
+        "`snapshot` is set and no `mirror`: name a mirror that keeps snapshots, with {SNAPSHOT} in its address"
+    )]
     SnapshotWithoutMirror,
 }
 
@@ -63,9 +69,20 @@ pub(super) fn suites(
         return Err(PlanError::NoSuite);
     }
     let pockets = settings.pockets.clone().unwrap_or_default();
-    for name in settings.components.iter().chain([&settings.suite]).chain(&pockets) {
-        let is_good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'+' | b'~');
-        if name.is_empty() || name.starts_with('/') || name.contains("..") || !name.bytes().all(is_good) {
+    for name in settings
+        .components
+        .iter()
+        .chain([&settings.suite])
+        .chain(&pockets)
+    {
+        let is_good = |b: u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'/' | b'+' | b'~')
+        };
+        if name.is_empty()
+            || name.starts_with('/')
+            || name.contains("..")
+            || !name.bytes().all(is_good)
+        {
             return Err(PlanError::Name(name.clone()));
         }
     }
@@ -110,7 +127,13 @@ pub(super) fn suite(
             Some(time) => mirror.replace(SNAPSHOT, time),
             None => mirror.to_owned(),
         };
-        return Ok(SuitePlan { suite, places: vec![Place { root, signed_by: None }] });
+        return Ok(SuitePlan {
+            suite,
+            places: vec![Place {
+                root,
+                signed_by: None,
+            }],
+        });
     }
     if settings.snapshot.is_some() {
         return Err(PlanError::SnapshotWithoutMirror);
@@ -119,9 +142,15 @@ pub(super) fn suite(
         .iter()
         .filter(|source| {
             source.suite == name
-                && settings.components.iter().any(|wanted| source.components.contains(wanted))
+                && settings
+                    .components
+                    .iter()
+                    .any(|wanted| source.components.contains(wanted))
                 && (source.architectures.is_empty()
-                    || source.architectures.iter().any(|known| known == architecture))
+                    || source
+                        .architectures
+                        .iter()
+                        .any(|known| known == architecture))
         })
         .collect();
     // Third parties name suites like the distribution's; whether a place is the distribution's own
@@ -130,18 +159,27 @@ pub(super) fn suite(
     let mut places: Vec<Place> = Vec::new();
     for source in found {
         if places.iter().all(|place| place.root != source.uri) {
-            places.push(Place { root: source.uri.clone(), signed_by: source.signed_by.clone() });
+            places.push(Place {
+                root: source.uri.clone(),
+                signed_by: source.signed_by.clone(),
+            });
         }
     }
     if places.is_empty() {
-        return Err(PlanError::NoMirror { suite, architecture: architecture.to_owned() });
+        return Err(PlanError::NoMirror {
+            suite,
+            architecture: architecture.to_owned(),
+        });
     }
     Ok(SuitePlan { suite, places })
 }
 
 fn is_distribution(uri: &str) -> bool {
     let last = uri.rsplit('/').next().unwrap_or_default();
-    matches!(last, "debian" | "debian-security" | "debian-ports" | "ubuntu" | "ubuntu-ports")
+    matches!(
+        last,
+        "debian" | "debian-security" | "debian-ports" | "ubuntu" | "ubuntu-ports"
+    )
 }
 
 /// Lines for the image's own `sources.list`: only what the settings name. A snapshot's state is what
@@ -155,13 +193,23 @@ pub(super) fn apt_lines(settings: &DebianSettings, plans: &[SuitePlan]) -> Vec<S
         .iter()
         .filter_map(|plan| Some((plan, plan.places.first()?)))
         .filter(|(_, place)| is_public(&place.root) && !has_credentials(&place.root))
-        .map(|(plan, place)| format!("deb {} {} {}", place.root, plan.suite, settings.components.join(" ")))
+        .map(|(plan, place)| {
+            format!(
+                "deb {} {} {}",
+                place.root,
+                plan.suite,
+                settings.components.join(" ")
+            )
+        })
         .collect()
 }
 
 /// `http://user:secret@host/`: such an address must not get into a lock or an image.
 fn has_credentials(root: &str) -> bool {
-    root.split("://").nth(1).and_then(|rest| rest.split('/').next()).is_some_and(|host| host.contains('@'))
+    root.split("://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .is_some_and(|host| host.contains('@'))
 }
 
 #[cfg(test)]
@@ -187,12 +235,21 @@ mod tests {
     fn without_a_mirror_the_machines_own_sources_of_the_suite_are_asked() {
         let settings = DebianSettings::new("bookworm");
         let plans = suites(&settings, &machine(), "amd64").expect("sources");
-        assert_eq!(names(&plans), ["bookworm", "bookworm-updates", "bookworm-security"]);
+        assert_eq!(
+            names(&plans),
+            ["bookworm", "bookworm-updates", "bookworm-security"]
+        );
         assert_eq!(plans[0].places[0].root, "http://mirror.example/debian");
         assert_eq!(plans[0].places.len(), 2, "third parties come last");
-        assert!(apt_lines(&settings, &plans).is_empty(), "nothing of the machine goes into the image");
+        assert!(
+            apt_lines(&settings, &plans).is_empty(),
+            "nothing of the machine goes into the image"
+        );
         let settings = DebianSettings::new("trixie");
-        assert_eq!(names(&suites(&settings, &machine(), "amd64").expect("sources")), ["trixie"]);
+        assert_eq!(
+            names(&suites(&settings, &machine(), "amd64").expect("sources")),
+            ["trixie"]
+        );
     }
 
     #[test]
@@ -206,32 +263,58 @@ mod tests {
         assert_eq!(plans[1].places[0].root, "https://m.example/debian-security");
         assert_eq!(
             apt_lines(&settings, &plans),
-            ["deb https://m.example/debian bookworm main", "deb https://m.example/debian-security bookworm-security main"]
+            [
+                "deb https://m.example/debian bookworm main",
+                "deb https://m.example/debian-security bookworm-security main"
+            ]
         );
         settings.mirror = Some("https://user:secret@m.example/debian".into());
         let plans = suites(&settings, &[], "arm64").expect("a mirror");
-        assert_eq!(apt_lines(&settings, &plans).len(), 1, "no credentials in the image");
+        assert_eq!(
+            apt_lines(&settings, &plans).len(),
+            1,
+            "no credentials in the image"
+        );
     }
 
     #[test]
     fn without_any_place_the_message_says_what_to_set() {
-        let error = suites(&DebianSettings::new("noble"), &machine(), "amd64").expect_err("unknown");
-        assert!(error.to_string().contains("set `mirror` in [base.debian]"), "{error}");
+        let error =
+            suites(&DebianSettings::new("noble"), &machine(), "amd64").expect_err("unknown");
+        assert!(
+            error.to_string().contains("set `mirror` in [base.debian]"),
+            "{error}"
+        );
         let limited = parse_one_line("deb [arch=amd64] http://h/debian bookworm main");
         assert!(suites(&DebianSettings::new("bookworm"), &limited, "arm64").is_err());
-        assert_eq!(suites(&DebianSettings::new(""), &[], "amd64"), Err(PlanError::NoSuite));
-        assert!(matches!(suites(&DebianSettings::new("../x"), &[], "amd64"), Err(PlanError::Name(_))));
+        assert_eq!(
+            suites(&DebianSettings::new(""), &[], "amd64"),
+            Err(PlanError::NoSuite)
+        );
+        assert!(matches!(
+            suites(&DebianSettings::new("../x"), &[], "amd64"),
+            Err(PlanError::Name(_))
+        ));
     }
 
     #[test]
     fn a_snapshot_takes_its_place_in_the_mirror() {
         let mut settings = DebianSettings::new("bookworm");
         settings.snapshot = Some("20260711T000000Z".into());
-        assert_eq!(suites(&settings, &machine(), "amd64"), Err(PlanError::SnapshotWithoutMirror));
+        assert_eq!(
+            suites(&settings, &machine(), "amd64"),
+            Err(PlanError::SnapshotWithoutMirror)
+        );
         settings.mirror = Some("https://s.example/@SNAPSHOTID@/debian".into());
         let plans = suites(&settings, &[], "amd64").expect("a mirror");
-        assert_eq!(plans[0].places[0].root, "https://s.example/20260711T000000Z/debian");
+        assert_eq!(
+            plans[0].places[0].root,
+            "https://s.example/20260711T000000Z/debian"
+        );
         settings.mirror = Some("https://s.example/debian".into());
-        assert!(matches!(suites(&settings, &[], "amd64"), Err(PlanError::NoSnapshotPlace(_))));
+        assert!(matches!(
+            suites(&settings, &[], "amd64"),
+            Err(PlanError::NoSnapshotPlace(_))
+        ));
     }
 }

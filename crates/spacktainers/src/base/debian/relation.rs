@@ -59,7 +59,9 @@ impl Relation {
     /// Whether this version of the named package is meant.
     #[must_use]
     pub(super) fn accepts(&self, version: &DebVersion) -> bool {
-        self.version.as_ref().is_none_or(|(operator, wanted)| operator.accepts(version.compare(wanted)))
+        self.version
+            .as_ref()
+            .is_none_or(|(operator, wanted)| operator.accepts(version.compare(wanted)))
     }
 
     /// Whether a package is meant that only *provides* the name: with a version where one is asked for.
@@ -91,7 +93,12 @@ pub(super) type OneOf = Vec<Relation>;
 pub(super) fn parse_relations(field: &str) -> Vec<OneOf> {
     field
         .split(',')
-        .map(|group| group.split('|').filter_map(parse_relation).collect::<OneOf>())
+        .map(|group| {
+            group
+                .split('|')
+                .filter_map(parse_relation)
+                .collect::<OneOf>()
+        })
         .filter(|group| !group.is_empty())
         .collect()
 }
@@ -100,7 +107,9 @@ pub(super) fn parse_relations(field: &str) -> Vec<OneOf> {
 /// packages have, are ignored.
 fn parse_relation(text: &str) -> Option<Relation> {
     let text = text.trim();
-    let end = text.find([' ', '\t', '\n', '(', '[', '<']).unwrap_or(text.len());
+    let end = text
+        .find([' ', '\t', '\n', '(', '[', '<'])
+        .unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let (name, qualifier) = match name.split_once(':') {
         Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
@@ -112,7 +121,9 @@ fn parse_relation(text: &str) -> Option<Relation> {
     let version = match rest.trim_start().strip_prefix('(') {
         Some(inner) => {
             let inner = inner.split(')').next()?.trim();
-            let end = inner.find(|c: char| !matches!(c, '<' | '>' | '=')).unwrap_or(inner.len());
+            let end = inner
+                .find(|c: char| !matches!(c, '<' | '>' | '='))
+                .unwrap_or(inner.len());
             let (operator, version) = inner.split_at(end);
             let operator = match operator {
                 "<<" => Operator::Earlier,
@@ -125,14 +136,20 @@ fn parse_relation(text: &str) -> Option<Relation> {
             };
             // A version has no blanks and begins with a letter or digit: deb-version(7).
             let version = version.trim();
-            if version.contains(char::is_whitespace) || !version.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            if version.contains(char::is_whitespace)
+                || !version.starts_with(|c: char| c.is_ascii_alphanumeric())
+            {
                 return None;
             }
             Some((operator, DebVersion::new(version)))
         }
         None => None,
     };
-    Some(Relation { name: name.to_owned(), qualifier, version })
+    Some(Relation {
+        name: name.to_owned(),
+        qualifier,
+        version,
+    })
 }
 
 #[cfg(test)]
@@ -141,14 +158,28 @@ mod tests {
 
     #[test]
     fn every_form_of_relation_is_read() {
-        let groups = parse_relations("libc6 (>= 2.36),  debconf (>= 0.5) | debconf-2.0,\n perl:any, x(=1), y (<< 2~) [amd64]");
+        let groups = parse_relations(
+            "libc6 (>= 2.36),  debconf (>= 0.5) | debconf-2.0,\n perl:any, x(=1), y (<< 2~) [amd64]",
+        );
         let texts: Vec<String> = groups
             .iter()
-            .map(|group| group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
+            .map(|group| {
+                group
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" | ")
+            })
             .collect();
         assert_eq!(
             texts,
-            ["libc6 (>= 2.36)", "debconf (>= 0.5) | debconf-2.0", "perl:any", "x (= 1)", "y (<< 2~)"]
+            [
+                "libc6 (>= 2.36)",
+                "debconf (>= 0.5) | debconf-2.0",
+                "perl:any",
+                "x (= 1)",
+                "y (<< 2~)"
+            ]
         );
     }
 

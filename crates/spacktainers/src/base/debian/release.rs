@@ -90,7 +90,9 @@ impl Release {
             .map(|text| parse_date(text).ok_or_else(|| ReleaseError::Date(text.to_owned())))
             .transpose()?;
         let separate_all = words("Architectures").iter().any(|word| word == "all")
-            && !words("No-Support-for-Architecture-all").iter().any(|word| word == "Packages");
+            && !words("No-Support-for-Architecture-all")
+                .iter()
+                .any(|word| word == "Packages");
         Ok(Self {
             origin: get("Origin"),
             suite: get("Suite"),
@@ -105,14 +107,20 @@ impl Release {
 
     /// The best form of `<component>/binary-<architecture>/Packages` that the archive offers.
     #[must_use]
-    pub(super) fn packages_index(&self, component: &str, architecture: &str) -> Option<&ReleaseFile> {
+    pub(super) fn packages_index(
+        &self,
+        component: &str,
+        architecture: &str,
+    ) -> Option<&ReleaseFile> {
         let plain = format!("{component}/binary-{architecture}/Packages");
         // Security archives once named their components `updates/main` and their folders `main`.
         let short = plain.rsplit('/').take(3).collect::<Vec<_>>();
         let short = short.into_iter().rev().collect::<Vec<_>>().join("/");
         INDEX_ENDINGS.iter().find_map(|ending| {
             self.files.iter().find(|file| {
-                file.path.strip_suffix(ending).is_some_and(|path| path == plain || path == short)
+                file.path
+                    .strip_suffix(ending)
+                    .is_some_and(|path| path == plain || path == short)
             })
         })
     }
@@ -146,22 +154,33 @@ fn parse_file(line: &str) -> Result<ReleaseFile, ReleaseError> {
 
 /// `Sat, 11 Jul 2026 10:16:37 UTC`; some archives write `+0000` or a one-digit day.
 fn parse_date(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let rest = text.split_once(',').map_or(text, |(_, rest)| rest);
     let mut words = rest.split_whitespace();
     let day: i64 = words.next()?.parse().ok()?;
     let month = words.next()?;
     let month = MONTHS.iter().position(|name| *name == month)? as i64 + 1;
     let year: i64 = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
+    let mut clock = words
+        .next()?
+        .split(':')
+        .map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    if !matches!(words.next()?, "UTC" | "GMT" | "+0000") || !(1..=31).contains(&day) || !(1970..=9999).contains(&year) {
+    if !matches!(words.next()?, "UTC" | "GMT" | "+0000")
+        || !(1..=31).contains(&day)
+        || !(1970..=9999).contains(&year)
+    {
         return None;
     }
     // Days since 1970 in the Gregorian calendar, counted in years that begin in March so that the
     // leap day comes last.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let (y, m) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
@@ -181,12 +200,19 @@ mod tests {
     #[test]
     fn a_release_names_its_indices_and_how_to_ask_for_them() {
         let release = Release::parse(TEXT.as_bytes()).expect("valid");
-        assert_eq!((release.origin.as_str(), release.codename.as_str()), ("Debian", "bookworm"));
+        assert_eq!(
+            (release.origin.as_str(), release.codename.as_str()),
+            ("Debian", "bookworm")
+        );
         assert!(release.by_hash && !release.separate_all);
         let index = release.packages_index("main", "amd64").expect("there");
         assert_eq!(index.path, "main/binary-amd64/Packages.gz");
         assert_eq!(release.packages_index("updates/main", "amd64"), Some(index));
-        assert!(index.path_by_hash().starts_with("main/binary-amd64/by-hash/SHA256/e3b0"));
+        assert!(
+            index
+                .path_by_hash()
+                .starts_with("main/binary-amd64/by-hash/SHA256/e3b0")
+        );
         assert!(release.packages_index("main", "arm64").is_none());
     }
 
@@ -196,17 +222,29 @@ mod tests {
             let time = parse_date(text)?;
             Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
         };
-        assert_eq!(seconds("Sat, 18 Jul 2026 10:16:37 UTC"), Some(1_784_369_797));
+        assert_eq!(
+            seconds("Sat, 18 Jul 2026 10:16:37 UTC"),
+            Some(1_784_369_797)
+        );
         assert_eq!(seconds("Thu, 1 Jan 1970 00:00:00 +0000"), Some(0));
-        assert_eq!(seconds("Thu, 29 Feb 2024 00:00:01 GMT"), Some(1_709_164_801));
+        assert_eq!(
+            seconds("Thu, 29 Feb 2024 00:00:01 GMT"),
+            Some(1_709_164_801)
+        );
         assert_eq!(seconds("yesterday"), None);
         assert_eq!(seconds("Sat, 18 Jul 2026 10:16:37 CEST"), None);
     }
 
     #[test]
     fn what_is_wrong_with_a_release_is_said() {
-        assert!(matches!(Release::parse(b"Origin: x\n"), Err(ReleaseError::NoChecksums)));
-        assert!(matches!(Release::parse(b"SHA256:\n zz 1 a\n"), Err(ReleaseError::Checksum(_))));
+        assert!(matches!(
+            Release::parse(b"Origin: x\n"),
+            Err(ReleaseError::NoChecksums)
+        ));
+        assert!(matches!(
+            Release::parse(b"SHA256:\n zz 1 a\n"),
+            Err(ReleaseError::Checksum(_))
+        ));
         assert!(matches!(
             Release::parse(b"Valid-Until: soon\nSHA256:\n"),
             Err(ReleaseError::Date(_))

@@ -36,7 +36,9 @@ pub enum SolveError {
         available: String,
     },
     /// A wish that is no `name` or `name=version`.
-    #[error("`{0}` is not a package: write `name` or `name=version`; the architecture is that of the image")]
+    #[error(
+        "`{0}` is not a package: write `name` or `name=version`; the architecture is that of the image"
+    )]
     Wish(String),
     /// A dependency that nobody meets.
     #[error("{chain} needs `{needs}`, {reason}")]
@@ -81,7 +83,12 @@ pub(super) fn solve(
     for id in roots {
         state.queue.push_back((id, None));
     }
-    let mut search = Search { universe, pins, choices: Vec::new(), first_error: None };
+    let mut search = Search {
+        universe,
+        pins,
+        choices: Vec::new(),
+        first_error: None,
+    };
     let state = search.run(state)?;
     let mut ids: Vec<CandidateId> = state.chosen.into_values().collect();
     ids.sort_by(|a, b| universe.get(*a).name.cmp(&universe.get(*b).name));
@@ -108,13 +115,19 @@ fn roots(
         }
         let versions = universe.versions(name);
         let id = match version {
-            None => versions.first().copied().or_else(|| only_provider(universe, name)),
+            None => versions
+                .first()
+                .copied()
+                .or_else(|| only_provider(universe, name)),
             Some(version) => {
-                let found =
-                    versions.iter().find(|id| universe.get(**id).version.as_str() == version);
+                let found = versions
+                    .iter()
+                    .find(|id| universe.get(**id).version.as_str() == version);
                 if found.is_none() && !versions.is_empty() {
-                    let all: Vec<&str> =
-                        versions.iter().map(|id| universe.get(*id).version.as_str()).collect();
+                    let all: Vec<&str> = versions
+                        .iter()
+                        .map(|id| universe.get(*id).version.as_str())
+                        .collect();
                     return Err(SolveError::UnknownVersion {
                         name: name.to_owned(),
                         version: version.to_owned(),
@@ -197,7 +210,10 @@ impl Search<'_> {
             }
         }
         // The loop above has set it, as it never ends well without returning.
-        Err(self.first_error.take().unwrap_or_else(|| SolveError::Wish(String::new())))
+        Err(self
+            .first_error
+            .take()
+            .unwrap_or_else(|| SolveError::Wish(String::new())))
     }
 
     /// The state before the latest choice that has another option, with that option taken.
@@ -238,7 +254,11 @@ impl Search<'_> {
                 let wanted = format!("{} (= {})", candidate.name, candidate.version);
                 let have = format!("{} is already chosen", self.universe.get(*chosen).version);
                 let chain = by.map_or_else(|| candidate.name.clone(), |by| self.chain(state, by));
-                return Err(SolveError::Unmet { chain, needs: wanted, reason: have });
+                return Err(SolveError::Unmet {
+                    chain,
+                    needs: wanted,
+                    reason: have,
+                });
             }
             None => {}
         }
@@ -278,9 +298,15 @@ impl Search<'_> {
                 chosen.is_none_or(|chosen| chosen == id) && self.check_conflicts(state, *id).is_ok()
             })
             .collect();
-        let Some(option) = options.pop_front() else { return Err(self.unmet(state, by, &group)) };
+        let Some(option) = options.pop_front() else {
+            return Err(self.unmet(state, by, &group));
+        };
         if !options.is_empty() {
-            self.choices.push(Choice { before: state.clone(), by, options });
+            self.choices.push(Choice {
+                before: state.clone(),
+                by,
+                options,
+            });
         }
         state.queue.push_back((option, Some(by)));
         Ok(())
@@ -313,10 +339,14 @@ impl Search<'_> {
                 .chosen
                 .get(&relation.name)
                 .is_some_and(|id| relation.accepts(&self.universe.get(*id).version))
-                || self.universe.providers(&relation.name).iter().any(|(id, version)| {
-                    relation.accepts_provided(version.as_ref())
-                        && state.chosen.get(&self.universe.get(*id).name) == Some(id)
-                })
+                || self
+                    .universe
+                    .providers(&relation.name)
+                    .iter()
+                    .any(|(id, version)| {
+                        relation.accepts_provided(version.as_ref())
+                            && state.chosen.get(&self.universe.get(*id).name) == Some(id)
+                    })
         })
     }
 
@@ -325,7 +355,11 @@ impl Search<'_> {
         let new = self.universe.get(id);
         for relation in parse_relations(&new.conflicts).into_iter().flatten() {
             let named = state.chosen.get(&relation.name).into_iter();
-            let providers = self.universe.providers(&relation.name).iter().map(|(id, _)| id);
+            let providers = self
+                .universe
+                .providers(&relation.name)
+                .iter()
+                .map(|(id, _)| id);
             for other in named.chain(providers) {
                 let is_chosen = state.chosen.get(&self.universe.get(*other).name) == Some(other);
                 if *other != id && is_chosen && self.universe.satisfies(*other, &relation) {
@@ -335,8 +369,9 @@ impl Search<'_> {
         }
         // Most relations name none of these: a search for text saves reading them.
         let provides = parse_relations(&new.provides).into_iter().flatten();
-        let names: Vec<String> =
-            std::iter::once(new.name.clone()).chain(provides.map(|relation| relation.name)).collect();
+        let names: Vec<String> = std::iter::once(new.name.clone())
+            .chain(provides.map(|relation| relation.name))
+            .collect();
         for other in state.chosen.values().filter(|other| **other != id) {
             let conflicts = &self.universe.get(*other).conflicts;
             if !names.iter().any(|name| conflicts.contains(name.as_str())) {
@@ -351,7 +386,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn conflict(&self, state: &State, one: CandidateId, other: CandidateId, relation: String) -> SolveError {
+    fn conflict(
+        &self,
+        state: &State,
+        one: CandidateId,
+        other: CandidateId,
+        relation: String,
+    ) -> SolveError {
         SolveError::Conflict {
             chain: self.chain(state, one),
             other: self.chain(state, other),
@@ -374,7 +415,11 @@ impl Search<'_> {
             [] => "which no package of the archive provides".to_owned(),
             known => format!("but there is {}, which does not fit", known.join(" and ")),
         };
-        SolveError::Unmet { chain: self.chain(state, by), needs: needs.join(" | "), reason }
+        SolveError::Unmet {
+            chain: self.chain(state, by),
+            needs: needs.join(" | "),
+            reason,
+        }
     }
 
     /// `wish → … → package`

@@ -100,7 +100,10 @@ fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
 }
 
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|b| !b.is_ascii_digit())
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -133,7 +136,13 @@ mod tests {
         ] {
             let versions: Vec<&str> = line.split(' ').collect();
             for pair in versions.windows(2) {
-                assert_eq!(order(pair[0], pair[1]), Ordering::Less, "{} < {}", pair[0], pair[1]);
+                assert_eq!(
+                    order(pair[0], pair[1]),
+                    Ordering::Less,
+                    "{} < {}",
+                    pair[0],
+                    pair[1]
+                );
                 assert_eq!(order(pair[1], pair[0]), Ordering::Greater);
             }
         }
@@ -145,7 +154,13 @@ mod tests {
 
     #[test]
     fn different_texts_can_be_the_same_version() {
-        for (a, b) in [("1.0", "0:1.0"), ("1.0", "1.0-0"), ("1.00", "1.0"), ("1.0-01", "1.0-1"), ("0", "")] {
+        for (a, b) in [
+            ("1.0", "0:1.0"),
+            ("1.0", "1.0-0"),
+            ("1.00", "1.0"),
+            ("1.0-01", "1.0-1"),
+            ("0", ""),
+        ] {
             assert_eq!(order(a, b), Ordering::Equal, "{a} = {b}");
         }
     }
@@ -190,7 +205,10 @@ mod tests {
             };
             let (a, b) = (make(), make());
             let says = |relation: &str| {
-                Command::new("dpkg").args(["--compare-versions", &a, relation, &b]).status().is_ok_and(|s| s.success())
+                Command::new("dpkg")
+                    .args(["--compare-versions", &a, relation, &b])
+                    .status()
+                    .is_ok_and(|s| s.success())
             };
             let theirs = if says("lt") {
                 Ordering::Less

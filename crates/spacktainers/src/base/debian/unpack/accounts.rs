@@ -30,7 +30,10 @@ struct Accounts {
 /// Writes all account files. `packages` are names in order.
 pub(super) fn write<W: Write>(tree: &mut Tree<W>, packages: &[&str]) -> Result<(), TreeError> {
     let text = |bytes: Option<&[u8]>, default: &str| {
-        bytes.map_or_else(|| default.to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+        bytes.map_or_else(
+            || default.to_owned(),
+            |bytes| String::from_utf8_lossy(bytes).into_owned(),
+        )
     };
     // Without base-passwd (a base of no more than some libraries): the two that programs look for.
     let passwd = text(
@@ -41,8 +44,10 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>, packages: &[&str]) -> Result<(
         tree.kept("usr/share/base-passwd/group.master"),
         "root:*:0:\nshadow:*:42:\nnogroup:*:65534:\n",
     );
-    let mut accounts =
-        Accounts { users: parse(&passwd), groups: parse(&group) };
+    let mut accounts = Accounts {
+        users: parse(&passwd),
+        groups: parse(&group),
+    };
     if packages.contains(&"apt") && !accounts.has_user("_apt") {
         accounts.add_user("_apt", None, Some(65534), "");
     }
@@ -70,11 +75,17 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>, packages: &[&str]) -> Result<(
     tree.file("etc/group", 0o644, lines(&accounts.groups).as_bytes())?;
     if has_shadow {
         let days = tree.newest() / 86_400;
-        let shadow: String =
-            accounts.users.iter().map(|user| format!("{}:*:{days}:0:99999:7:::\n", user[0])).collect();
+        let shadow: String = accounts
+            .users
+            .iter()
+            .map(|user| format!("{}:*:{days}:0:99999:7:::\n", user[0]))
+            .collect();
         tree.owned_file("etc/shadow", 0o640, SHADOW_GID, shadow.as_bytes())?;
-        let gshadow: String =
-            accounts.groups.iter().map(|group| format!("{}:*::{}\n", group[0], group[3])).collect();
+        let gshadow: String = accounts
+            .groups
+            .iter()
+            .map(|group| format!("{}:*::{}\n", group[0], group[3]))
+            .collect();
         tree.owned_file("etc/gshadow", 0o640, SHADOW_GID, gshadow.as_bytes())?;
         tree.file("etc/subuid", 0o644, b"")?;
         tree.file("etc/subgid", 0o644, b"")?;
@@ -93,7 +104,10 @@ fn parse<const N: usize>(text: &str) -> Vec<[String; N]> {
 }
 
 fn lines<const N: usize>(records: &[[String; N]]) -> String {
-    records.iter().map(|fields| fields.join(":") + "\n").collect()
+    records
+        .iter()
+        .map(|fields| fields.join(":") + "\n")
+        .collect()
 }
 
 impl Accounts {
@@ -102,14 +116,17 @@ impl Accounts {
     }
 
     fn gid(&self, name: &str) -> Option<u32> {
-        self.groups.iter().find(|group| group[0] == name)?[2].parse().ok()
+        self.groups.iter().find(|group| group[0] == name)?[2]
+            .parse()
+            .ok()
     }
 
     /// The lowest id that neither users nor groups have, so that the two can be the same.
     fn free_id(&self) -> Option<u32> {
         let taken = |id: u32| {
             let id = id.to_string();
-            self.users.iter().any(|user| user[2] == id) || self.groups.iter().any(|group| group[2] == id)
+            self.users.iter().any(|user| user[2] == id)
+                || self.groups.iter().any(|group| group[2] == id)
         };
         SYSTEM_IDS.into_iter().find(|id| !taken(*id))
     }
@@ -118,14 +135,29 @@ impl Accounts {
         if self.gid(name).is_none()
             && let Some(id) = id.or_else(|| self.free_id())
         {
-            self.groups.push([name.to_owned(), String::new(), id.to_string(), String::new()]);
+            self.groups.push([
+                name.to_owned(),
+                String::new(),
+                id.to_string(),
+                String::new(),
+            ]);
         }
     }
 
     fn add_user(&mut self, name: &str, id: Option<u32>, gid: Option<u32>, comment: &str) {
-        let id = id.or_else(|| gid.filter(|gid| SYSTEM_IDS.contains(gid))).or_else(|| self.free_id());
+        let id = id
+            .or_else(|| gid.filter(|gid| SYSTEM_IDS.contains(gid)))
+            .or_else(|| self.free_id());
         if let (Some(id), Some(gid)) = (id, gid.or(id)) {
-            let fields = [name, "", &id.to_string(), &gid.to_string(), comment, "/nonexistent", NOLOGIN];
+            let fields = [
+                name,
+                "",
+                &id.to_string(),
+                &gid.to_string(),
+                comment,
+                "/nonexistent",
+                NOLOGIN,
+            ];
             self.users.push(fields.map(str::to_owned));
         }
     }
@@ -139,7 +171,9 @@ impl Accounts {
                 None => (line, ""),
             };
             let mut words = line.split_whitespace();
-            let (Some(kind), Some(name)) = (words.next(), words.next()) else { continue };
+            let (Some(kind), Some(name)) = (words.next(), words.next()) else {
+                continue;
+            };
             let number = match words.next() {
                 None | Some("-") => None,
                 Some(text) => match text.parse() {
@@ -147,7 +181,10 @@ impl Accounts {
                     Err(_) => continue,
                 },
             };
-            let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            let is_plain = |name: &str| {
+                name.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+            };
             if !is_plain(name) || comment.contains(':') {
                 continue;
             }
@@ -170,13 +207,28 @@ mod tests {
 
     #[test]
     fn system_accounts_get_the_lowest_free_id_for_user_and_group() {
-        let mut accounts =
-            Accounts { users: parse("root:*:0:0:root:/root:/bin/bash\n"), groups: parse("root:*:0:\nusers:*:100:\n") };
-        accounts.read_sysusers("# x\ng journal - -\nu net - \"Network\" -\nu odd 7:8 -\nu root 0 -\ng fixed 44 -\n");
+        let mut accounts = Accounts {
+            users: parse("root:*:0:0:root:/root:/bin/bash\n"),
+            groups: parse("root:*:0:\nusers:*:100:\n"),
+        };
+        accounts.read_sysusers(
+            "# x\ng journal - -\nu net - \"Network\" -\nu odd 7:8 -\nu root 0 -\ng fixed 44 -\n",
+        );
         assert_eq!(accounts.gid("journal"), Some(101));
         assert_eq!(accounts.gid("fixed"), Some(44));
-        let net = accounts.users.iter().find(|user| user[0] == "net").expect("made");
-        assert_eq!((net[2].as_str(), net[3].as_str(), net[4].as_str()), ("102", "102", "Network"));
-        assert_eq!(accounts.users.len(), 2, "root is there once, odd ids are passed over");
+        let net = accounts
+            .users
+            .iter()
+            .find(|user| user[0] == "net")
+            .expect("made");
+        assert_eq!(
+            (net[2].as_str(), net[3].as_str(), net[4].as_str()),
+            ("102", "102", "Network")
+        );
+        assert_eq!(
+            accounts.users.len(),
+            2,
+            "root is there once, odd ids are passed over"
+        );
     }
 }

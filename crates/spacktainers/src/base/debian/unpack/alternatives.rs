@@ -68,7 +68,10 @@ pub(super) fn offers(script: &str) -> Found {
     let mut found = Found::default();
     for line in joined_lines(script) {
         let line = line.trim_start();
-        if line.starts_with('#') || !line.contains("update-alternatives") || !line.contains("--install") {
+        if line.starts_with('#')
+            || !line.contains("update-alternatives")
+            || !line.contains("--install")
+        {
             continue;
         }
         match offer(line) {
@@ -87,7 +90,10 @@ fn offer(line: &str) -> Option<Offer> {
         .map(|word| word.trim_end_matches(';').trim_matches(['"', '\'']))
         .filter(|word| !word.is_empty())
         .collect();
-    if words.iter().any(|word| word.contains(['$', '`', '(', ')', '*'])) {
+    if words
+        .iter()
+        .any(|word| word.contains(['$', '`', '(', ')', '*']))
+    {
         return None;
     }
     let mut words = words.into_iter().skip(1).map(str::to_owned);
@@ -122,7 +128,10 @@ fn offer(line: &str) -> Option<Offer> {
 /// Makes the links and records of all offers whose program is there.
 pub(super) fn write<W: Write>(tree: &mut Tree<W>, offers: &[Offer]) -> Result<(), TreeError> {
     let mut groups: BTreeMap<&str, Vec<&Offer>> = BTreeMap::new();
-    for offer in offers.iter().filter(|offer| tree.exists_absolute(&offer.path)) {
+    for offer in offers
+        .iter()
+        .filter(|offer| tree.exists_absolute(&offer.path))
+    {
         let group = groups.entry(&offer.name).or_default();
         if group.iter().all(|known| known.path != offer.path) {
             group.push(offer);
@@ -131,7 +140,10 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>, offers: &[Offer]) -> Result<()
     for (name, mut group) in groups {
         group.sort_by(|a, b| a.path.cmp(&b.path));
         // The highest priority wins; of equals the first, as they come sorted.
-        let best = group.iter().copied().reduce(|a, b| if b.priority > a.priority { b } else { a });
+        let best = group
+            .iter()
+            .copied()
+            .reduce(|a, b| if b.priority > a.priority { b } else { a });
         let Some(best) = best else { continue };
         link(tree, &best.link, name, &best.path)?;
         for slave in &best.slaves {
@@ -140,14 +152,21 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>, offers: &[Offer]) -> Result<()
             }
         }
         let record = record(best, &group);
-        tree.file(&format!("var/lib/dpkg/alternatives/{name}"), 0o644, record.as_bytes())?;
+        tree.file(
+            &format!("var/lib/dpkg/alternatives/{name}"),
+            0o644,
+            record.as_bytes(),
+        )?;
     }
     Ok(())
 }
 
 fn link<W: Write>(tree: &mut Tree<W>, link: &str, name: &str, path: &str) -> Result<(), TreeError> {
     tree.symlink(&format!("etc/alternatives/{name}"), path)?;
-    tree.symlink(link.trim_start_matches('/'), &format!("/etc/alternatives/{name}"))
+    tree.symlink(
+        link.trim_start_matches('/'),
+        &format!("/etc/alternatives/{name}"),
+    )
 }
 
 /// `var/lib/dpkg/alternatives/<name>`: mode, master link, slaves, then each offer.
@@ -186,8 +205,13 @@ mod tests {
             /usr/share/man/man1/less.1.gz || true\nfi\n";
         let found = offers(script);
         assert!(!found.has_unreadable);
-        let [offer] = found.offers.as_slice() else { panic!("one call: {found:?}") };
-        assert_eq!((offer.name.as_str(), offer.path.as_str(), offer.priority), ("pager", "/usr/bin/less", 77));
+        let [offer] = found.offers.as_slice() else {
+            panic!("one call: {found:?}")
+        };
+        assert_eq!(
+            (offer.name.as_str(), offer.path.as_str(), offer.priority),
+            ("pager", "/usr/bin/less", 77)
+        );
         assert_eq!(offer.slaves[0].name, "pager.1.gz");
         assert!(record(offer, &[offer]).starts_with("auto\n/usr/bin/pager\npager.1.gz\n"));
     }
@@ -195,7 +219,13 @@ mod tests {
     #[test]
     fn calls_with_variables_are_not_guessed() {
         let found = offers("update-alternatives --install \"$BIN\"/x x \"$BIN\"/x.procps 50\n");
-        assert_eq!(found, Found { offers: vec![], has_unreadable: true });
+        assert_eq!(
+            found,
+            Found {
+                offers: vec![],
+                has_unreadable: true
+            }
+        );
         assert!(offers("update-alternatives --install /a b/../c /d 1").has_unreadable);
         assert!(offers("update-alternatives --install /a b").has_unreadable);
     }

@@ -22,10 +22,15 @@ const SHIPPED: &str = "usr/share/ca-certificates";
 
 /// Writes everything; nothing when the package ships no certificates.
 pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
-    let certificates: Vec<(String, Vec<u8>)> =
-        tree.kept_below(SHIPPED).into_iter().filter(|(name, _)| name.ends_with(".crt")).collect();
+    let certificates: Vec<(String, Vec<u8>)> = tree
+        .kept_below(SHIPPED)
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".crt"))
+        .collect();
     let mut bundle = Vec::new();
-    let mut list = String::from("# Certificates of /usr/share/ca-certificates that are trusted, one per line.\n");
+    let mut list = String::from(
+        "# Certificates of /usr/share/ca-certificates that are trusted, one per line.\n",
+    );
     let mut by_hash: BTreeMap<u32, usize> = BTreeMap::new();
     for (name, bytes) in &certificates {
         bundle.extend_from_slice(bytes);
@@ -35,7 +40,10 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
         list.push_str(name);
         list.push('\n');
         let pem = pem_name(name);
-        tree.symlink(&format!("etc/ssl/certs/{pem}"), &format!("/{SHIPPED}/{name}"))?;
+        tree.symlink(
+            &format!("etc/ssl/certs/{pem}"),
+            &format!("/{SHIPPED}/{name}"),
+        )?;
         if let Some(hash) = der(bytes).and_then(|der| subject_hash(&der)) {
             let same = by_hash.entry(hash).or_default();
             tree.symlink(&format!("etc/ssl/certs/{hash:08x}.{same}"), &pem)?;
@@ -84,7 +92,12 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
                 return None;
             }
             let (digits, rest) = rest.split_at_checked(count)?;
-            (digits.iter().fold(0, |value, digit| value << 8 | usize::from(*digit)), rest)
+            (
+                digits
+                    .iter()
+                    .fold(0, |value, digit| value << 8 | usize::from(*digit)),
+                rest,
+            )
         }
     };
     let (content, rest) = rest.split_at_checked(length)?;
@@ -92,7 +105,9 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 fn expect(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    element(bytes).filter(|(found, ..)| *found == tag).map(|(_, content, rest)| (content, rest))
+    element(bytes)
+        .filter(|(found, ..)| *found == tag)
+        .map(|(_, content, rest)| (content, rest))
 }
 
 fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -151,8 +166,12 @@ fn text(tag: u8, value: &[u8]) -> Option<String> {
         0x13 | 0x14 | 0x16 | 0x1a => Some(value.iter().map(|byte| char::from(*byte)).collect()),
         // BMPString
         0x1e => {
-            let units = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            char::decode_utf16(units).collect::<Result<String, _>>().ok()
+            let units = value
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units)
+                .collect::<Result<String, _>>()
+                .ok()
         }
         _ => None,
     }
@@ -160,7 +179,9 @@ fn text(tag: u8, value: &[u8]) -> Option<String> {
 
 /// Lower case in ASCII, white space trimmed and runs of it one blank.
 fn fold(text: &str) -> String {
-    let words = text.split(|c: char| c.is_ascii_whitespace() || c == '\x0b').filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| c.is_ascii_whitespace() || c == '\x0b')
+        .filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").to_ascii_lowercase()
 }
 
@@ -176,7 +197,10 @@ mod tests {
     #[test]
     fn links_are_named_as_openssl_names_them() {
         let der = der(PEM).expect("a certificate");
-        assert_eq!(format!("{:08x}", subject_hash(&der).expect("a subject")), HASH.trim());
+        assert_eq!(
+            format!("{:08x}", subject_hash(&der).expect("a subject")),
+            HASH.trim()
+        );
     }
 
     #[test]

@@ -11,9 +11,9 @@
 
 use std::io::{self, Read};
 
+use oci_format::layer::EntryKind;
 use oci_format::layer::compression::Decoder;
 use oci_format::layer::tar::{Limits, Policy, TarError, TarReader};
-use oci_format::layer::EntryKind;
 
 use super::super::control::{ControlError, Paragraph, first_paragraph};
 use crate::content::Content;
@@ -145,8 +145,13 @@ fn member(header: &[u8; 60]) -> Result<(String, u64), DebError> {
     }
     let name = String::from_utf8_lossy(&header[..16]);
     let name = name.trim_end().trim_end_matches('/').to_owned();
-    let size = std::str::from_utf8(&header[48..58]).ok().and_then(|text| text.trim().parse().ok());
-    Ok((name, size.ok_or(DebError::Format("a member's size is no number"))?))
+    let size = std::str::from_utf8(&header[48..58])
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    Ok((
+        name,
+        size.ok_or(DebError::Format("a member's size is no number"))?,
+    ))
 }
 
 fn check_version(part: &Content) -> Result<(), DebError> {
@@ -155,19 +160,25 @@ fn check_version(part: &Content) -> Result<(), DebError> {
     if text.starts_with("2.") {
         Ok(())
     } else {
-        Err(DebError::Version(text.lines().next().unwrap_or_default().to_owned()))
+        Err(DebError::Version(
+            text.lines().next().unwrap_or_default().to_owned(),
+        ))
     }
 }
 
 fn part(content: &Content, at: u64, size: u64) -> Content {
     match content {
-        Content::File { path, offset, .. } => {
-            Content::File { path: path.clone(), offset: offset + at, len: size }
-        }
+        Content::File { path, offset, .. } => Content::File {
+            path: path.clone(),
+            offset: offset + at,
+            len: size,
+        },
         Content::Memory(bytes) => {
             // In bounds: the caller has compared with the length.
             let start = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-            let end = start.saturating_add(usize::try_from(size).unwrap_or(0)).min(bytes.len());
+            let end = start
+                .saturating_add(usize::try_from(size).unwrap_or(0))
+                .min(bytes.len());
             Content::Memory(bytes[start..end].into())
         }
     }

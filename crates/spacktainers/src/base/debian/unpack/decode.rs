@@ -39,7 +39,10 @@ pub(super) fn in_order<'a, E>(
         for _ in 0..jobs.clamp(1, MOST_THREADS) {
             scope.spawn(|| {
                 loop {
-                    let Some((deb, sender)) = senders.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                    let Some((deb, sender)) = senders.get(next.fetch_add(1, Ordering::Relaxed))
+                    else {
+                        return;
+                    };
                     let sender = sender.lock().ok().and_then(|mut sender| sender.take());
                     if let Some(sender) = sender {
                         decode(deb, &sender);
@@ -49,7 +52,14 @@ pub(super) fn in_order<'a, E>(
         }
         // Queues of packages not consumed any more are dropped on return, which ends the threads.
         for (index, receiver) in receivers.into_iter().enumerate() {
-            consume(index, QueueReader { receiver, chunk: Vec::new(), at: 0 })?;
+            consume(
+                index,
+                QueueReader {
+                    receiver,
+                    chunk: Vec::new(),
+                    at: 0,
+                },
+            )?;
         }
         Ok(())
     })

@@ -83,14 +83,21 @@ pub(super) fn write<W: Write>(
     let (by_file, by_name) = triggers(packages);
     tree.file(&format!("{ROOT}/triggers/File"), 0o644, by_file.as_bytes())?;
     for (name, packages) in by_name {
-        tree.file(&format!("{ROOT}/triggers/{name}"), 0o644, packages.as_bytes())?;
+        tree.file(
+            &format!("{ROOT}/triggers/{name}"),
+            0o644,
+            packages.as_bytes(),
+        )?;
     }
     Ok(())
 }
 
 /// The control fields with the status, and the conffiles with their MD5 sums.
 fn status_paragraph(package: &Installed) -> String {
-    let mut out = format!("Package: {}\nStatus: install ok installed\n", package.name());
+    let mut out = format!(
+        "Package: {}\nStatus: install ok installed\n",
+        package.name()
+    );
     let mut push = |name: &str, value: &str| {
         out.push_str(name);
         // A value that begins on the next line has no blank behind the colon.
@@ -137,7 +144,9 @@ fn triggers(packages: &[Installed]) -> (String, BTreeMap<String, String>) {
     for package in packages {
         let text = package.control.text("triggers").unwrap_or_default();
         for line in text.lines().map(str::trim) {
-            let Some((directive, trigger)) = line.split_once(char::is_whitespace) else { continue };
+            let Some((directive, trigger)) = line.split_once(char::is_whitespace) else {
+                continue;
+            };
             let trigger = trigger.trim();
             let waits = match directive {
                 "interest" | "interest-await" => "",

@@ -89,7 +89,10 @@ pub(super) fn make_layer(
             let control = deb.control_files()?;
             Ok((deb, control))
         };
-        let opened = open().map_err(|source| UnpackError::Deb { package: package.name.clone(), source });
+        let opened = open().map_err(|source| UnpackError::Deb {
+            package: package.name.clone(),
+            source,
+        });
         debs.push(opened?);
     }
     let order = order(&debs.iter().map(|(_, control)| control).collect::<Vec<_>>());
@@ -98,18 +101,29 @@ pub(super) fn make_layer(
         order.iter().filter_map(|at| slots[*at].take()).collect()
     };
     let replaced_by = replacements(&debs);
-    let name = |index: usize| debs[index].1.control.get("Package").unwrap_or_default().to_owned();
+    let name = |index: usize| {
+        debs[index]
+            .1
+            .control
+            .get("Package")
+            .unwrap_or_default()
+            .to_owned()
+    };
     let names: Vec<String> = (0..debs.len()).map(name).collect();
 
     let blob = cache.writer()?;
     let gzip = ParallelGzip::new(blob, jobs).map_err(UnpackError::Write)?;
-    let mut tree = Tree::new(std::io::BufWriter::with_capacity(1 << 18, DigestWriter::new(gzip)), names.clone());
+    let mut tree = Tree::new(
+        std::io::BufWriter::with_capacity(1 << 18, DigestWriter::new(gzip)),
+        names.clone(),
+    );
 
     let mut warnings = Vec::new();
     let mut files = Vec::new();
     decode::in_order(debs.iter().map(|(deb, _)| deb), jobs, |index, data| {
         let control = &debs[index].1;
-        let conffiles: BTreeSet<Vec<u8>> = dpkg_state::conffile_paths(control).into_iter().collect();
+        let conffiles: BTreeSet<Vec<u8>> =
+            dpkg_state::conffile_paths(control).into_iter().collect();
         let rules = PackageRules {
             name: &names[index],
             index: index as u32,
@@ -119,7 +133,10 @@ pub(super) fn make_layer(
         let found = tree.add_package(data, &rules)?;
         for (path, other) in &found.clashes {
             let other = names.get(*other as usize).map_or("", String::as_str);
-            warnings.push(format!("`/{path}` is in packages {other} and {}: kept that of {other}", names[index]));
+            warnings.push(format!(
+                "`/{path}` is in packages {other} and {}: kept that of {other}",
+                names[index]
+            ));
         }
         files.push(found);
         progress(1);
@@ -133,16 +150,31 @@ pub(super) fn make_layer(
         .collect();
     packages.sort_by(|a, b| a.name().cmp(b.name()));
     let completed = system::complete(&mut tree, &packages, locked)?;
-    dpkg_state::write(&mut tree, &packages, &locked.architecture, &completed.diversions, "")?;
+    dpkg_state::write(
+        &mut tree,
+        &packages,
+        &locked.architecture,
+        &completed.diversions,
+        "",
+    )?;
     warnings.extend(unknown_scripts(&packages));
 
     let buffered = tree.finish()?;
-    let hashed = buffered.into_inner().map_err(|error| UnpackError::Write(error.into_error()))?;
+    let hashed = buffered
+        .into_inner()
+        .map_err(|error| UnpackError::Write(error.into_error()))?;
     let (gzip, diff_id, _) = hashed.finish();
     let mut blob = gzip.finish().map_err(UnpackError::Write)?;
     blob.flush().map_err(UnpackError::Write)?;
     let (digest, content) = blob.finish()?;
-    Ok(MadeLayer { layer: LockedLayer { digest, diff_id, size: content.len() }, warnings })
+    Ok(MadeLayer {
+        layer: LockedLayer {
+            digest,
+            diff_id,
+            size: content.len(),
+        },
+        warnings,
+    })
 }
 
 /// One sentence that names the packages whose postinst is not known.
@@ -237,7 +269,10 @@ fn replacements(debs: &[(Deb, ControlFiles)]) -> Vec<BTreeSet<u32>> {
 
 /// What the layer is remembered by: everything that decides its bytes.
 pub(super) fn layer_key(locked: &LockedDebian) -> Digest {
-    let mut text = format!("{LAYOUT_VERSION}\n{}\n{}\n", locked.origin, locked.architecture);
+    let mut text = format!(
+        "{LAYOUT_VERSION}\n{}\n{}\n",
+        locked.origin, locked.architecture
+    );
     for line in &locked.apt_sources {
         text.push_str(&format!("source {line}\n"));
     }

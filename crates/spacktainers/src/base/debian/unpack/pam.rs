@@ -16,7 +16,12 @@ const FILES: [(&str, &str, &str, &str); 5] = [
     ("auth", "auth", "Auth", "auth"),
     ("password", "password", "Password", "password"),
     ("session", "session", "Session", "session"),
-    ("session-noninteractive", "session_nonint", "Session", "session"),
+    (
+        "session-noninteractive",
+        "session_nonint",
+        "Session",
+        "session",
+    ),
 ];
 /// What stands where no profile has a primary module.
 const NULL_MODULE: &str = "[default=1]\t\t\tpam_permit.so";
@@ -34,7 +39,10 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
         .into_iter()
         .filter_map(|(name, bytes)| {
             let profile = first_paragraph(&bytes).ok()?;
-            let priority = profile.get("Priority").and_then(|text| text.parse().ok()).unwrap_or(0);
+            let priority = profile
+                .get("Priority")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
             Some((priority, name, profile))
         })
         .collect();
@@ -42,11 +50,16 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
     if profiles.is_empty() {
         return Ok(());
     }
-    let seen: String = profiles.iter().map(|(_, name, _)| format!("{name}\n")).collect();
+    let seen: String = profiles
+        .iter()
+        .map(|(_, name, _)| format!("{name}\n"))
+        .collect();
     tree.file("var/lib/pam/seen", 0o644, seen.as_bytes())?;
     profiles.retain(|(_, _, profile)| profile.get("Default") == Some("yes"));
     for (file, variable, field, word) in FILES {
-        let Some(template) = tree.kept(&format!("usr/share/pam/common-{file}")) else { continue };
+        let Some(template) = tree.kept(&format!("usr/share/pam/common-{file}")) else {
+            continue;
+        };
         let template = String::from_utf8_lossy(template).into_owned();
         let is_interactive = variable != "session_nonint";
         let modules = |kind: &str| {
@@ -54,7 +67,10 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
                 profile.get(&format!("{field}-Type")) == Some(kind)
                     && (is_interactive || profile.get("Session-Interactive-Only") != Some("yes"))
             });
-            modules(wanted.map(|(_, name, profile)| (name.as_str(), profile)), field)
+            modules(
+                wanted.map(|(_, name, profile)| (name.as_str(), profile)),
+                field,
+            )
         };
         let (primary, additional) = (modules("Primary"), modules("Additional"));
         let text: String = template
@@ -69,19 +85,31 @@ pub(super) fn write<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
             })
             .collect();
         tree.file(&format!("etc/pam.d/common-{file}"), 0o644, text.as_bytes())?;
-        tree.file(&format!("var/lib/pam/{file}"), 0o644, record(&primary, &additional).as_bytes())?;
+        tree.file(
+            &format!("var/lib/pam/{file}"),
+            0o644,
+            record(&primary, &additional).as_bytes(),
+        )?;
     }
     Ok(())
 }
 
 /// The module lines of profiles. The first profile has lines of its own for that place.
-fn modules<'a>(profiles: impl Iterator<Item = (&'a str, &'a Paragraph)>, field: &str) -> Vec<Module> {
+fn modules<'a>(
+    profiles: impl Iterator<Item = (&'a str, &'a Paragraph)>,
+    field: &str,
+) -> Vec<Module> {
     let mut modules = Vec::new();
     for (index, (name, profile)) in profiles.enumerate() {
-        let initial = (index == 0).then(|| profile.get(&format!("{field}-Initial"))).flatten();
+        let initial = (index == 0)
+            .then(|| profile.get(&format!("{field}-Initial")))
+            .flatten();
         let value = initial.or_else(|| profile.get(field)).unwrap_or_default();
         let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
-        modules.extend(lines.map(|line| Module { profile: name.to_owned(), line: line.to_owned() }));
+        modules.extend(lines.map(|line| Module {
+            profile: name.to_owned(),
+            line: line.to_owned(),
+        }));
     }
     modules
 }
@@ -92,7 +120,10 @@ fn lines(modules: &[Module], word: &str) -> String {
     let line = |(index, module): (usize, &Module)| {
         let line = module.line.replace("=end", &format!("={}", count - index));
         // Where a module has no options, there is a blank in their place.
-        let has_options = line.rsplit('\t').next().is_some_and(|last| last.contains(' '));
+        let has_options = line
+            .rsplit('\t')
+            .next()
+            .is_some_and(|last| last.contains(' '));
         format!("{word}\t{line}{}\n", if has_options { "" } else { " " })
     };
     modules.iter().enumerate().map(line).collect()

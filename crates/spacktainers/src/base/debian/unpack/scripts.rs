@@ -14,29 +14,102 @@ use super::alternatives::{self, joined_lines};
 /// A final `*` stands for any ending.
 const KNOWN: [&str; 62] = [
     // Done: folders, default files, accounts, shells, links, certificates, PAM, alternatives.
-    "apt", "base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "debianutils",
-    "libc-bin", "libpam-modules", "libpam-runtime", "login", "login.defs", "passwd", "python3",
-    "readline-common", "tzdata", "python3.*-minimal", "libpython3.*-minimal", "openssl",
-    "libibverbs1", "dbus-system-bus-common", "gcc", "cpp", "mawk", "tar", "util-linux", "less", "nano",
+    "apt",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "ca-certificates",
+    "coreutils",
+    "dash",
+    "debianutils",
+    "libc-bin",
+    "libpam-modules",
+    "libpam-runtime",
+    "login",
+    "login.defs",
+    "passwd",
+    "python3",
+    "readline-common",
+    "tzdata",
+    "python3.*-minimal",
+    "libpython3.*-minimal",
+    "openssl",
+    "libibverbs1",
+    "dbus-system-bus-common",
+    "gcc",
+    "cpp",
+    "mawk",
+    "tar",
+    "util-linux",
+    "less",
+    "nano",
     // Done in part: the account is made; a setuid or setgid bit that only a running system needs is not set.
-    "dbus", "dbus-daemon", "openssh-client", "uuid-runtime",
+    "dbus",
+    "dbus-daemon",
+    "openssh-client",
+    "uuid-runtime",
     // Nothing to do on a new system: restarting services, cleaning up after old versions.
-    "libc6", "libpam0g", "dpkg", "e2fsprogs", "debconf", "debian-archive-keyring", "ubuntu-keyring",
-    "init-system-helpers", "libgcrypt20", "gzip", "libselinux1", "libgssapi-krb5-2", "perl", "perl-base", "sudo",
-    "usrmerge", "usr-is-merged", "procps", "mount", "sysvinit-utils",
+    "libc6",
+    "libpam0g",
+    "dpkg",
+    "e2fsprogs",
+    "debconf",
+    "debian-archive-keyring",
+    "ubuntu-keyring",
+    "init-system-helpers",
+    "libgcrypt20",
+    "gzip",
+    "libselinux1",
+    "libgssapi-krb5-2",
+    "perl",
+    "perl-base",
+    "sudo",
+    "usrmerge",
+    "usr-is-merged",
+    "procps",
+    "mount",
+    "sysvinit-utils",
     // Only speed up a long-lived system: byte code, caches, initial RAM disks.
-    "python3-minimal", "python3.*", "man-db", "dmsetup", "libdevmapper1.02.1", "mime-support",
-    "shared-mime-info", "fontconfig", "fontconfig-config",
+    "python3-minimal",
+    "python3.*",
+    "man-db",
+    "dmsetup",
+    "libdevmapper1.02.1",
+    "mime-support",
+    "shared-mime-info",
+    "fontconfig",
+    "fontconfig-config",
 ];
 
 /// Parts that debhelper adds, by its programs' names, which an image does not need: services do not run
 /// in it, library and icon caches are only caches, the rest concerns upgrades.
 const NEEDLESS_HELPERS: [&str; 26] = [
-    "dh_installalternatives", "dh_installdeb", "dh_installdebconf", "dh_installinfo", "dh_installinit",
-    "dh_installmenu", "dh_installsystemd", "dh_installsystemduser", "dh_installsysusers",
-    "dh_installtmpfiles", "dh_installmime", "dh_installcatalogs", "dh_installwm", "dh_installxfonts",
-    "dh_installgsettings", "dh_installcron", "dh_installlogrotate", "dh_makeshlibs", "dh_icons", "dh_python3",
-    "dh_python2", "dh_apparmor", "dh_systemd_enable", "dh_systemd_start", "dh_ucf", "dh_usrlocal",
+    "dh_installalternatives",
+    "dh_installdeb",
+    "dh_installdebconf",
+    "dh_installinfo",
+    "dh_installinit",
+    "dh_installmenu",
+    "dh_installsystemd",
+    "dh_installsystemduser",
+    "dh_installsysusers",
+    "dh_installtmpfiles",
+    "dh_installmime",
+    "dh_installcatalogs",
+    "dh_installwm",
+    "dh_installxfonts",
+    "dh_installgsettings",
+    "dh_installcron",
+    "dh_installlogrotate",
+    "dh_makeshlibs",
+    "dh_icons",
+    "dh_python3",
+    "dh_python2",
+    "dh_apparmor",
+    "dh_systemd_enable",
+    "dh_systemd_start",
+    "dh_ucf",
+    "dh_usrlocal",
 ];
 
 /// Whether the package is to be named in a warning.
@@ -48,14 +121,21 @@ fn is_known(package: &str) -> bool {
     KNOWN.iter().any(|known| match known.split_once('*') {
         None => *known == package,
         Some((start, end)) => {
-            package.len() >= start.len() + end.len() && package.starts_with(start) && package.ends_with(end)
+            package.len() >= start.len() + end.len()
+                && package.starts_with(start)
+                && package.ends_with(end)
         }
     })
 }
 
 /// Whether nothing that matters is left of a script.
 fn is_trivial(script: &str) -> bool {
-    if script.starts_with("#!") && !script.lines().next().is_some_and(|first| first.contains("sh")) {
+    if script.starts_with("#!")
+        && !script
+            .lines()
+            .next()
+            .is_some_and(|first| first.contains("sh"))
+    {
         return false;
     }
     let mut helper = None;
@@ -73,7 +153,8 @@ fn is_trivial(script: &str) -> bool {
         } else if helper.is_some() || line.is_empty() || line.starts_with('#') {
         } else if skipped_ifs > 0 {
             skipped_ifs += usize::from(opens_if(line));
-            skipped_ifs -= usize::from(line == "fi" || line.ends_with("; fi") || line.starts_with("fi "));
+            skipped_ifs -=
+                usize::from(line == "fi" || line.ends_with("; fi") || line.starts_with("fi "));
         } else if opens_if(line) && is_only_for_upgrades(line) {
             skipped_ifs = usize::from(!line.ends_with("fi"));
         } else if !is_needless(line) {
@@ -92,7 +173,11 @@ fn opens_if(line: &str) -> bool {
 fn is_only_for_upgrades(line: &str) -> bool {
     let says = |text: &str| line.contains(text);
     let has_or = says("||");
-    !has_or && (says("-n \"$2\"") || says("\"$2\" lt-nl") || says("\"$2\" le-nl") || says("! -z \"$2\""))
+    !has_or
+        && (says("-n \"$2\"")
+            || says("\"$2\" lt-nl")
+            || says("\"$2\" le-nl")
+            || says("! -z \"$2\""))
 }
 
 /// A line of structure, a message, or a call that has no effect on a new system.
@@ -102,8 +187,23 @@ fn is_needless(line: &str) -> bool {
     match first {
         // What is left of `;;`.
         "" => true,
-        "set" | "exit" | "echo" | "esac" | "fi" | "else" | "then" | "}" | "true" | ":" | "umask"
-        | "db_version" | "db_stop" | "dpkg-maintscript-helper" | "ldconfig" | "shift" | "case" => true,
+        "set"
+        | "exit"
+        | "echo"
+        | "esac"
+        | "fi"
+        | "else"
+        | "then"
+        | "}"
+        | "true"
+        | ":"
+        | "umask"
+        | "db_version"
+        | "db_stop"
+        | "dpkg-maintscript-helper"
+        | "ldconfig"
+        | "shift"
+        | "case" => true,
         "if" | "elif" => line.contains("$1") && !line.contains("$("),
         "." => line.contains("confmodule"),
         "update-alternatives" => line.contains("--install") || line.contains("--remove"),
@@ -111,7 +211,9 @@ fn is_needless(line: &str) -> bool {
         _ => {
             let label = line.trim_start_matches('(').trim_end_matches(";;").trim();
             label.strip_suffix(')').is_some_and(|label| {
-                label.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'|' | b'*' | b' ' | b'"'))
+                label.bytes().all(|b| {
+                    b.is_ascii_lowercase() || matches!(b, b'-' | b'|' | b'*' | b' ' | b'"')
+                })
             })
         }
     }
@@ -127,27 +229,44 @@ mod tests {
             deb-systemd-helper enable x.timer\n# End automatically added section\n\
             case \"$1\" in\n  configure|abort-remove)\n    ;;\n  *)\n    echo unknown >&2\n    exit 1\n    ;;\nesac\nexit 0\n";
         assert!(!is_unknown("some-package", script));
-        assert!(is_unknown("some-package", &script.replace("dh_installsystemd", "dh_unheard_of")));
-        assert!(is_unknown("some-package", &script.replace("    ;;\n  *)", "    mkdir /x\n    ;;\n  *)")));
+        assert!(is_unknown(
+            "some-package",
+            &script.replace("dh_installsystemd", "dh_unheard_of")
+        ));
+        assert!(is_unknown(
+            "some-package",
+            &script.replace("    ;;\n  *)", "    mkdir /x\n    ;;\n  *)")
+        ));
     }
 
     #[test]
     fn what_is_for_upgrades_only_is_trivial() {
         let script = "#!/bin/sh\nif [ \"$1\" = configure ] && [ -n \"$2\" ]; then\n  if true; then\n    rm -f /x\n  fi\n  rm /y\nfi\n";
         assert!(!is_unknown("some-package", script));
-        assert!(is_unknown("some-package", &script.replace("-n \"$2\"", "-z \"$2\"")));
+        assert!(is_unknown(
+            "some-package",
+            &script.replace("-n \"$2\"", "-z \"$2\"")
+        ));
         assert!(is_unknown("some-package", &(script.to_owned() + "rm /z\n")));
     }
 
     #[test]
     fn alternatives_that_can_be_read_are_trivial() {
-        assert!(!is_unknown("p", "#!/bin/sh\nupdate-alternatives --install /usr/bin/x x /usr/bin/y 5\n"));
-        assert!(is_unknown("p", "#!/bin/sh\nupdate-alternatives --install $X x /usr/bin/y 5\n"));
+        assert!(!is_unknown(
+            "p",
+            "#!/bin/sh\nupdate-alternatives --install /usr/bin/x x /usr/bin/y 5\n"
+        ));
+        assert!(is_unknown(
+            "p",
+            "#!/bin/sh\nupdate-alternatives --install $X x /usr/bin/y 5\n"
+        ));
     }
 
     #[test]
     fn known_names_may_end_in_anything() {
-        assert!(is_known("python3.11-minimal") && is_known("libpython3.13-minimal") && is_known("bash"));
+        assert!(
+            is_known("python3.11-minimal") && is_known("libpython3.13-minimal") && is_known("bash")
+        );
         assert!(!is_known("python2.7") && !is_known("bash-completion"));
     }
 

@@ -27,12 +27,20 @@ pub(super) fn complete<W: Write>(
     let names: Vec<&str> = packages.iter().map(Installed::name).collect();
     let has = |name: &str| names.contains(&name);
     let mut completed = Completed::default();
-    if let Some(package) = packages.iter().find(|package| package.name() == "base-files") {
+    if let Some(package) = packages
+        .iter()
+        .find(|package| package.name() == "base-files")
+    {
         let script = package.control.text("postinst").unwrap_or_default();
         base_files(tree, &locked.origin, &script)?;
     }
     accounts::write(tree, &names)?;
-    copy(tree, "usr/share/libc-bin/nsswitch.conf", "etc/nsswitch.conf", 0o644)?;
+    copy(
+        tree,
+        "usr/share/libc-bin/nsswitch.conf",
+        "etc/nsswitch.conf",
+        0o644,
+    )?;
     copy(tree, "usr/share/readline/inputrc", "etc/inputrc", 0o644)?;
     if has("debianutils") {
         shells(tree)?;
@@ -40,8 +48,12 @@ pub(super) fn complete<W: Write>(
     if has("dash") {
         // Not every release's dash ships the link itself; and it claims the name from bash.
         tree.symlink("usr/bin/sh", "dash")?;
-        completed.diversions.push_str("/usr/share/man/man1/sh.1.gz\n/usr/share/man/man1/sh.distrib.1.gz\ndash\n");
-        completed.diversions.push_str("/bin/sh\n/bin/sh.distrib\ndash\n");
+        completed
+            .diversions
+            .push_str("/usr/share/man/man1/sh.1.gz\n/usr/share/man/man1/sh.distrib.1.gz\ndash\n");
+        completed
+            .diversions
+            .push_str("/bin/sh\n/bin/sh.distrib\ndash\n");
     } else if has("bash") {
         tree.symlink("usr/bin/sh", "bash")?;
     }
@@ -64,13 +76,28 @@ pub(super) fn complete<W: Write>(
         tree.file("var/log/faillog", 0o644, b"")?;
     }
     for name in &names {
-        if let Some(version) = name.strip_prefix("python3.").and_then(|rest| rest.strip_suffix("-minimal")) {
-            tree.directory(&format!("usr/local/lib/python3.{version}/dist-packages"), 0o755, 0)?;
-            tree.file(&format!("var/lib/python/python3.{version}_installed"), 0o644, b"")?;
+        if let Some(version) = name
+            .strip_prefix("python3.")
+            .and_then(|rest| rest.strip_suffix("-minimal"))
+        {
+            tree.directory(
+                &format!("usr/local/lib/python3.{version}/dist-packages"),
+                0o755,
+                0,
+            )?;
+            tree.file(
+                &format!("var/lib/python/python3.{version}_installed"),
+                0o644,
+                b"",
+            )?;
         }
     }
     if has("python3") {
-        tree.file("etc/python3/debian_config", 0o644, b"[DEFAULT]\nbyte-compile = standard\n")?;
+        tree.file(
+            "etc/python3/debian_config",
+            0o644,
+            b"[DEFAULT]\nbyte-compile = standard\n",
+        )?;
     }
     if has("openssl") {
         tree.symlink("usr/lib/ssl", "/etc/ssl")?;
@@ -94,7 +121,14 @@ pub(super) fn complete<W: Write>(
 
 /// base-files' postinst.
 fn base_files<W: Write>(tree: &mut Tree<W>, origin: &str, script: &str) -> Result<(), TreeError> {
-    tree.symlink("etc/dpkg/origins/default", if origin == "ubuntu" { "ubuntu" } else { "debian" })?;
+    tree.symlink(
+        "etc/dpkg/origins/default",
+        if origin == "ubuntu" {
+            "ubuntu"
+        } else {
+            "debian"
+        },
+    )?;
     tree.directory("root", 0o700, 0)?;
     for (from, to) in [
         ("dot.profile", "root/.profile"),
@@ -118,7 +152,10 @@ fn base_files<W: Write>(tree: &mut Tree<W>, origin: &str, script: &str) -> Resul
     // Which folders below /usr/local there are depends on the release.
     for line in script.lines() {
         if let Some(folder) = line.trim().strip_prefix("install_local_dir /usr/local/") {
-            if folder.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'/') {
+            if folder
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'/')
+            {
                 tree.directory(&format!("usr/local/{folder}"), 0o755, 0)?;
             }
         }
@@ -132,7 +169,9 @@ fn base_files<W: Write>(tree: &mut Tree<W>, origin: &str, script: &str) -> Resul
 
 /// `/etc/shells`, as update-shells makes it: each shell by both of its names.
 fn shells<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
-    let Some(base) = tree.kept("usr/share/debianutils/shells") else { return Ok(()) };
+    let Some(base) = tree.kept("usr/share/debianutils/shells") else {
+        return Ok(());
+    };
     let mut text = String::from_utf8_lossy(base).into_owned();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (_, bytes) in tree.kept_below("usr/share/debianutils/shells.d") {
@@ -168,7 +207,11 @@ fn shells<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
 fn network<W: Write>(tree: &mut Tree<W>) -> Result<(), TreeError> {
     tree.file("etc/resolv.conf", 0o644, b"")?;
     tree.file("etc/hostname", 0o644, b"localhost\n")?;
-    tree.file("etc/hosts", 0o644, b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+    tree.file(
+        "etc/hosts",
+        0o644,
+        b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+    )
 }
 
 /// Copies a kept file to a place where nothing is.

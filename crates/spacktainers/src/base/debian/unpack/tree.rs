@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 
 use md5::{Digest as _, Md5};
-use oci_format::layer::tar::{Limits, Policy, TarError, TarReader, TarWriteError, TarWriter, printable};
+use oci_format::layer::tar::{
+    Limits, Policy, TarError, TarReader, TarWriteError, TarWriter, printable,
+};
 use oci_format::layer::{Entry, EntryKind};
 
 use super::usr_merge::{self, ALIASES};
@@ -37,7 +39,9 @@ pub enum TreeError {
         source: io::Error,
     },
     /// A kind of file that no package may bring.
-    #[error("package `{package}` has a device, `{path}`: only directories, files and links may be in a base image")]
+    #[error(
+        "package `{package}` has a device, `{path}`: only directories, files and links may be in a base image"
+    )]
     Device {
         /// The package.
         package: String,
@@ -138,13 +142,18 @@ impl<W: Write> Tree<W> {
         data: impl Read,
         rules: &PackageRules<'_>,
     ) -> Result<PackageFiles, TreeError> {
-        let read = |source| TreeError::Read { package: rules.name.to_owned(), source };
+        let read = |source| TreeError::Read {
+            package: rules.name.to_owned(),
+            source,
+        };
         let mut archive = TarReader::with_policy(data, Policy::Lenient, Limits::default());
         let mut files = PackageFiles::default();
         while let Some(mut member) = archive.next_member().map_err(read)? {
             let shipped = std::mem::take(&mut member.entry.path);
             files.list.extend_from_slice(b"/");
-            files.list.extend_from_slice(if shipped.is_empty() { b"." } else { &shipped });
+            files
+                .list
+                .extend_from_slice(if shipped.is_empty() { b"." } else { &shipped });
             files.list.push(b'\n');
             if shipped.is_empty() {
                 continue;
@@ -154,7 +163,10 @@ impl<W: Write> Tree<W> {
                 continue;
             }
             let path = self.locate(&shipped, rules.name)?;
-            let mut entry = Entry { path, ..member.entry.clone() };
+            let mut entry = Entry {
+                path,
+                ..member.entry.clone()
+            };
             if let EntryKind::HardLink(target) = &entry.kind {
                 entry.kind = EntryKind::HardLink(self.locate(target, rules.name)?);
             }
@@ -166,12 +178,18 @@ impl<W: Write> Tree<W> {
             let is_kept = entry.size <= KEPT_MAX && is_worth_keeping(&entry.path);
             if entry.kind == EntryKind::File && (is_conffile || is_kept) {
                 let mut bytes = Vec::new();
-                (&mut member).take(KEPT_MAX * 16).read_to_end(&mut bytes).map_err(|source| {
-                    TreeError::Content { package: rules.name.to_owned(), source }
-                })?;
+                (&mut member)
+                    .take(KEPT_MAX * 16)
+                    .read_to_end(&mut bytes)
+                    .map_err(|source| TreeError::Content {
+                        package: rules.name.to_owned(),
+                        source,
+                    })?;
                 self.tar.append_bytes(&entry, &bytes)?;
                 if is_conffile {
-                    files.conffiles.insert(shipped, hex::encode(Md5::digest(&bytes)));
+                    files
+                        .conffiles
+                        .insert(shipped, hex::encode(Md5::digest(&bytes)));
                 }
                 if is_kept {
                     self.kept.insert(entry.path, bytes);
@@ -190,9 +208,15 @@ impl<W: Write> Tree<W> {
         rules: &PackageRules<'_>,
         files: &mut PackageFiles,
     ) -> Result<bool, TreeError> {
-        if matches!(entry.kind, EntryKind::CharacterDevice(..) | EntryKind::BlockDevice(..)) {
+        if matches!(
+            entry.kind,
+            EntryKind::CharacterDevice(..) | EntryKind::BlockDevice(..)
+        ) {
             let path = printable(&entry.path);
-            return Err(TreeError::Device { package: rules.name.to_owned(), path });
+            return Err(TreeError::Device {
+                package: rules.name.to_owned(),
+                path,
+            });
         }
         // What base-files does after unpacking: these have been links into /run for many years.
         if entry.kind == EntryKind::Directory {
@@ -214,12 +238,17 @@ impl<W: Write> Tree<W> {
             return match (node.kind, kind) {
                 // As dpkg: a directory stays as the first package made it, and a link to a
                 // directory, or a directory in a link's place, stays too.
-                (Kind::Directory, Kind::Directory | Kind::Symlink) | (Kind::Symlink, Kind::Directory) => Ok(false),
+                (Kind::Directory, Kind::Directory | Kind::Symlink)
+                | (Kind::Symlink, Kind::Directory) => Ok(false),
                 (Kind::Directory, Kind::Other) | (Kind::Other, Kind::Directory) => {
                     Err(TreeError::Kind {
                         package: rules.name.to_owned(),
                         path: printable(&entry.path),
-                        kind: if kind == Kind::Directory { "a directory" } else { "a file" },
+                        kind: if kind == Kind::Directory {
+                            "a directory"
+                        } else {
+                            "a file"
+                        },
                         other: self.package_name(node.package),
                     })
                 }
@@ -234,7 +263,13 @@ impl<W: Write> Tree<W> {
         if let EntryKind::Symlink(target) = &entry.kind {
             self.links.insert(entry.path.clone(), target.clone());
         }
-        self.nodes.insert(entry.path.clone(), Node { kind, package: rules.index });
+        self.nodes.insert(
+            entry.path.clone(),
+            Node {
+                kind,
+                package: rules.index,
+            },
+        );
         Ok(true)
     }
 
@@ -248,20 +283,31 @@ impl<W: Write> Tree<W> {
                 Some(next) => path = usr_merge::real_path(&next).0,
             }
         }
-        Err(TreeError::Loop { package: package.to_owned(), path: printable(shipped) })
+        Err(TreeError::Loop {
+            package: package.to_owned(),
+            path: printable(shipped),
+        })
     }
 
     /// The path with the first link among its folders replaced by its target.
     fn step(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let slashes = path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| at);
         for at in slashes {
-            let Some(target) = self.links.get(&path[..at]) else { continue };
+            let Some(target) = self.links.get(&path[..at]) else {
+                continue;
+            };
             let base = match path[..at].iter().rposition(|byte| *byte == b'/') {
                 Some(slash) if !target.starts_with(b"/") => &path[..slash],
                 _ => b"",
             };
             let mut out: Vec<&[u8]> = Vec::new();
-            let parts = base.split(|b| *b == b'/').chain(target.split(|b| *b == b'/'));
+            let parts = base
+                .split(|b| *b == b'/')
+                .chain(target.split(|b| *b == b'/'));
             for part in parts.chain(path[at + 1..].split(|b| *b == b'/')) {
                 match part {
                     b"" | b"." => {}
@@ -300,7 +346,10 @@ impl<W: Write> Tree<W> {
             .range(start.clone()..)
             .take_while(|(path, _)| path.starts_with(&start))
             .map(|(path, bytes)| {
-                (String::from_utf8_lossy(&path[start.len()..]).into_owned(), bytes.clone())
+                (
+                    String::from_utf8_lossy(&path[start.len()..]).into_owned(),
+                    bytes.clone(),
+                )
             })
             .collect()
     }
@@ -324,7 +373,10 @@ impl<W: Write> Tree<W> {
         gid: u64,
         bytes: &[u8],
     ) -> Result<(), TreeError> {
-        let entry = Entry { gid, ..Entry::file(path, mode, self.newest, bytes.len() as u64) };
+        let entry = Entry {
+            gid,
+            ..Entry::file(path, mode, self.newest, bytes.len() as u64)
+        };
         self.generate(entry, Kind::Other, bytes)
     }
 
@@ -337,7 +389,10 @@ impl<W: Write> Tree<W> {
 
     /// Generates a directory unless something is there.
     pub(super) fn directory(&mut self, path: &str, mode: u32, gid: u64) -> Result<(), TreeError> {
-        let entry = Entry { gid, ..Entry::directory(path, mode, self.newest) };
+        let entry = Entry {
+            gid,
+            ..Entry::directory(path, mode, self.newest)
+        };
         self.generate(entry, Kind::Directory, &[])
     }
 
@@ -345,22 +400,43 @@ impl<W: Write> Tree<W> {
         if self.nodes.contains_key(&entry.path) {
             return Ok(());
         }
-        let slashes: Vec<usize> =
-            entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).collect();
+        let slashes: Vec<usize> = entry
+            .path
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'/')
+            .map(|(at, _)| at)
+            .collect();
         for at in slashes {
             let parent = &entry.path[..at];
             if !self.nodes.contains_key(parent) {
-                self.tar.append_bytes(&Entry::directory(parent, 0o755, self.newest), &[])?;
-                self.nodes.insert(parent.to_vec(), Node { kind: Kind::Directory, package: GENERATED });
+                self.tar
+                    .append_bytes(&Entry::directory(parent, 0o755, self.newest), &[])?;
+                self.nodes.insert(
+                    parent.to_vec(),
+                    Node {
+                        kind: Kind::Directory,
+                        package: GENERATED,
+                    },
+                );
             }
         }
         self.tar.append_bytes(&entry, bytes)?;
-        self.nodes.insert(entry.path, Node { kind, package: GENERATED });
+        self.nodes.insert(
+            entry.path,
+            Node {
+                kind,
+                package: GENERATED,
+            },
+        );
         Ok(())
     }
 
     fn package_name(&self, index: u32) -> String {
-        self.names.get(index as usize).cloned().unwrap_or_else(|| "(none)".to_owned())
+        self.names
+            .get(index as usize)
+            .cloned()
+            .unwrap_or_else(|| "(none)".to_owned())
     }
 
     /// Writes the links of the merged `/usr` and ends the tar.

@@ -30,7 +30,10 @@ mod tests {
     #[test]
     fn only_the_top_folders_are_merged() {
         assert_eq!(real_path(b"bin/bash"), (b"usr/bin/bash".to_vec(), Some(0)));
-        assert_eq!(real_path(b"lib64/ld-linux-x86-64.so.2").0, b"usr/lib64/ld-linux-x86-64.so.2");
+        assert_eq!(
+            real_path(b"lib64/ld-linux-x86-64.so.2").0,
+            b"usr/lib64/ld-linux-x86-64.so.2"
+        );
         assert_eq!(real_path(b"usr/bin/env"), (b"usr/bin/env".to_vec(), None));
         assert_eq!(real_path(b"library/x"), (b"library/x".to_vec(), None));
         assert_eq!(real_path(b"opt/bin/x"), (b"opt/bin/x".to_vec(), None));

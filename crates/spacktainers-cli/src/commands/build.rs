@@ -1,0 +1,405 @@
+//! `build`: the main job.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use spack_format::spec::SatisfiesIn;
+use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
+use spacktainers::project::{Definition, Project};
+use spacktainers::publish::{PublishError, Receipt, Target, existing, publish};
+
+use super::lock::write_lock;
+use super::session::{Session, build_failure, container_failure};
+use super::{architecture, block_on, sound_project};
+use crate::args::BuildArgs;
+use crate::context::{Context, Failure};
+use crate::exit::Exit;
+use crate::printer::{self, bytes};
+
+pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
+    let project = sound_project(context)?;
+    let selected = project
+        .select(&args.names, architecture(context)?)
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    distinct_targets(args, selected.len())?;
+    block_on(async {
+        let session = Session::new(&project.settings, &args.insecure, context).await?;
+        let mut worst = Exit::Done;
+        for definition in selected {
+            let job = Job {
+                project: &project,
+                definition,
+                args,
+                session: &session,
+                context,
+            };
+            match job.build().await {
+                Ok(exit) => worst = worst.max(exit),
+                Err(failure) => {
+                    let failure = failure.about(&definition.title());
+                    super::report(&failure, context.json);
+                    worst = worst.max(failure.exit);
+                }
+            }
+        }
+        Ok(worst)
+    })
+}
+
+/// Several containers in one place would overwrite each other.
+fn distinct_targets(args: &BuildArgs, containers: usize) -> Result<(), Failure> {
+    let fixed = args.targets.iter().find(|text| !text.contains("{name}"));
+    match fixed {
+        Some(text) if containers > 1 && args.names.len() > 1 => Err(Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("`{text}` is the same place for {containers} containers"),
+        )
+        .hint("write `{name}` (and `{arch}`, `{version}`) into the target: each container fills them in")),
+        Some(text) if containers > 1 && !text.contains("{arch}") => Err(Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("`{text}` is the same place for {containers} architectures"),
+        )
+        .hint("write `{arch}` into the target, or choose one with --arch")),
+        _ => Ok(()),
+    }
+}
+
+/// One container on its way.
+struct Job<'a> {
+    project: &'a Project,
+    definition: &'a Definition,
+    args: &'a BuildArgs,
+    session: &'a Session,
+    context: &'a Context,
+}
+
+impl Job<'_> {
+    async fn build(&self) -> Result<Exit, Failure> {
+        let start = Instant::now();
+        let container =
+            Container::load(self.project, self.definition).map_err(container_failure)?;
+        self.check_locked(&container)?;
+        let targets = targets(&self.args.targets, &container)?;
+        let states = self.states(&targets, &container).await?;
+        self.tell_states(&states, &container);
+        let stale: Vec<Target> = states
+            .iter()
+            .filter(|it| it.why.is_some())
+            .map(|it| it.target.clone())
+            .collect();
+        if stale.is_empty() && !targets.is_empty() {
+            self.up_to_date(&states);
+            return Ok(Exit::Done);
+        }
+        let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
+        let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
+        let sharing = Sharing::of(self.project, self.definition.architecture);
+        let input = container.input(&satisfies, &sharing, true);
+        let world = self.session.world(self.context);
+        let locked = build::lock(&input, &container.spack_lock, &world)
+            .await
+            .map_err(build_failure)?;
+        let made = build::image(
+            &locked,
+            &input,
+            &container.spack_lock,
+            &world,
+            self.args.allow_missing_libraries,
+        )
+        .map_err(build_failure)?;
+        self.tell_findings(&made);
+        // What was decided is kept even if a target fails: the next run then goes on from there.
+        write_lock(&container, &locked)?;
+        let outcomes = publish(
+            &made.image,
+            &stale,
+            &self.session.publish_context(self.context),
+        )
+        .await;
+        let exit = outcomes.iter().map(exit_of).max().unwrap_or(Exit::Done);
+        let version = container.version().unwrap_or_default();
+        self.summary(&Summary {
+            version,
+            made: &made,
+            outcomes: &outcomes,
+            gathered: locked.gathered,
+            took: start.elapsed(),
+        });
+        Ok(exit)
+    }
+
+    fn check_locked(&self, container: &Container<'_>) -> Result<(), Failure> {
+        if self.args.locked && !matches!(container.lock_state, LockState::Current(..)) {
+            let why = anyhow::anyhow!(
+                "--locked was given, and the container is {}",
+                container.lock_state
+            );
+            return Err(Failure::new(Exit::Usage, why)
+                .hint("run `spacktainers lock` and commit `container.lock`"));
+        }
+        Ok(())
+    }
+
+    /// What each target holds now, compared with what it should hold.
+    async fn states(
+        &self,
+        targets: &[Target],
+        container: &Container<'_>,
+    ) -> Result<Vec<State>, Failure> {
+        let context = self.session.publish_context(self.context);
+        let lock = container.lock_state.current();
+        let mut states = Vec::new();
+        for target in targets {
+            let found = if self.args.force {
+                Ok(None)
+            } else {
+                existing(target, &context).await
+            };
+            // A target that cannot be asked may still take an image, and if not, says so itself.
+            let found = found.unwrap_or_default();
+            let labels = found.as_ref().map(|found| &found.config.config.labels);
+            let why = if self.args.force {
+                Some(Why::Asked)
+            } else if matches!(
+                target,
+                Target::OciArchive { .. } | Target::DockerArchive { .. }
+            ) {
+                Some(Why::Archive)
+            } else {
+                staleness(labels, &container.spack.digest, lock.as_ref()).map(Why::Stale)
+            };
+            let digest = found.map(|found| found.descriptor.digest.to_string());
+            states.push(State {
+                target: target.clone(),
+                why,
+                digest,
+            });
+        }
+        Ok(states)
+    }
+
+    fn tell_states(&self, states: &[State], container: &Container<'_>) {
+        if self.context.verbosity == printer::Verbosity::Quiet || self.context.json {
+            return;
+        }
+        if !matches!(container.lock_state, LockState::Current(..)) {
+            printer::err(&format!(
+                "{}: {}",
+                self.definition.title(),
+                container.lock_state
+            ));
+        }
+        for state in states {
+            if let Some(why) = &state.why {
+                printer::err(&format!(
+                    "{} → {}: {why}",
+                    self.definition.title(),
+                    state.target
+                ));
+            }
+        }
+    }
+
+    fn up_to_date(&self, states: &[State]) {
+        for state in states {
+            let digest = state.digest.as_deref().unwrap_or_default();
+            if self.context.json {
+                let document = json!({
+                    "event": "result",
+                    "container": self.definition.name,
+                    "arch": self.definition.architecture.as_str(),
+                    "state": "up to date",
+                    "digest": digest,
+                    "targets": [{"target": state.target.to_string(), "digest": digest, "unchanged": true}],
+                });
+                printer::out(&document.to_string());
+            }
+            if self.context.verbosity > printer::Verbosity::Quiet {
+                printer::err(&format!(
+                    "{} is up to date in {} ({digest})",
+                    self.definition.title(),
+                    state.target
+                ));
+            }
+        }
+    }
+
+    fn tell_findings(&self, made: &Made) {
+        for it in &made.findings.missing {
+            let text = format!(
+                "warning: {}: `{}` needs {}, which is not in the image",
+                it.package, it.file, it.library
+            );
+            printer::err(&text);
+        }
+        if let Some(glibc) = &made.findings.glibc {
+            printer::err(&format!(
+                "warning: {}: `{}` needs glibc {}, and the base has {}",
+                glibc.package, glibc.file, glibc.needed, glibc.found
+            ));
+        }
+    }
+
+    fn summary(&self, summary: &Summary<'_>) {
+        let image = &summary.made.image;
+        let size: u64 = image.layers.iter().map(|layer| layer.descriptor.size).sum();
+        if self.context.json {
+            let targets: Vec<Value> = summary.outcomes.iter().map(outcome_json).collect();
+            let document = json!({
+                "event": "result",
+                "container": self.definition.name,
+                "arch": self.definition.architecture.as_str(),
+                "version": summary.version,
+                "state": "built",
+                "digest": image.manifest_descriptor.digest.to_string(),
+                "size": size,
+                "layers": image.layers.len(),
+                "fetched": summary.gathered.fetched,
+                "reused": summary.gathered.reused,
+                "seconds": summary.took.as_secs_f64(),
+                "targets": targets,
+            });
+            printer::out(&document.to_string());
+        }
+        for outcome in summary.outcomes {
+            match outcome {
+                Ok(receipt) if self.context.verbosity > printer::Verbosity::Quiet => {
+                    printer::err(&receipt_line(receipt))
+                }
+                Ok(_) => {}
+                Err(error) => report_target(error),
+            }
+        }
+        if self.context.verbosity > printer::Verbosity::Quiet {
+            printer::err(&format!(
+                "{} {} is {}: {} layers, {}; fetched {}, had {}; {:.1} s",
+                self.definition.name,
+                summary.version,
+                image.manifest_descriptor.digest,
+                image.layers.len(),
+                bytes(size),
+                bytes(summary.gathered.fetched),
+                bytes(summary.gathered.reused),
+                summary.took.as_secs_f64(),
+            ));
+        }
+    }
+}
+
+struct Summary<'a> {
+    version: String,
+    made: &'a Made,
+    outcomes: &'a [Result<Receipt, PublishError>],
+    gathered: Gathered,
+    took: Duration,
+}
+
+/// What a target holds, and why that is not enough.
+struct State {
+    target: Target,
+    why: Option<Why>,
+    digest: Option<String>,
+}
+
+/// Why a target gets a new image.
+enum Why {
+    Stale(Stale),
+    Archive,
+    Asked,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stale(stale) => stale.fmt(f),
+            Self::Archive => f.write_str("archives are always written"),
+            Self::Asked => f.write_str("--force was given"),
+        }
+    }
+}
+
+/// The targets of one container.
+pub(super) fn targets(
+    templates: &[String],
+    container: &Container<'_>,
+) -> Result<Vec<Target>, Failure> {
+    let version = container.version().unwrap_or_default();
+    // A tag has no `=`, which versions from git have.
+    let version: String = version
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let fill = |template: &String| {
+        let text = template
+            .replace("{name}", &container.definition.name)
+            .replace("{arch}", container.definition.architecture.as_str())
+            .replace("{version}", &version);
+        text.parse::<Target>().map_err(|error| {
+            Failure::new(Exit::Usage, error)
+                .hint("targets are written as skopeo's: `docker://HOST/REPO:TAG`, `oci:DIR:REF`, …")
+        })
+    };
+    templates.iter().map(fill).collect()
+}
+
+fn exit_of(outcome: &Result<Receipt, PublishError>) -> Exit {
+    match outcome {
+        Ok(_) => Exit::Done,
+        Err(error) if error.is_verification() => Exit::Unverified,
+        Err(_) => Exit::Refused,
+    }
+}
+
+fn receipt_line(receipt: &Receipt) -> String {
+    if receipt.unchanged {
+        return format!("{}: has it already", receipt.target);
+    }
+    let mounted = match receipt.blobs_mounted {
+        0 => String::new(),
+        count => format!(", {count} of them mounted"),
+    };
+    format!(
+        "{}: sent {} in {} blobs; {} in {} blobs were there{mounted}",
+        receipt.target,
+        bytes(receipt.bytes_sent),
+        receipt.blobs_sent,
+        bytes(receipt.bytes_reused),
+        receipt.blobs_reused + receipt.blobs_mounted,
+    )
+}
+
+fn outcome_json(outcome: &Result<Receipt, PublishError>) -> Value {
+    match outcome {
+        Ok(receipt) => json!({
+            "target": receipt.target.to_string(),
+            "digest": receipt.digest.to_string(),
+            "sent": receipt.bytes_sent,
+            "reused": receipt.bytes_reused,
+            "blobs_sent": receipt.blobs_sent,
+            "blobs_mounted": receipt.blobs_mounted,
+            "blobs_reused": receipt.blobs_reused,
+            "unchanged": receipt.unchanged,
+        }),
+        Err(error) => json!({"error": chain(error)}),
+    }
+}
+
+fn report_target(error: &PublishError) {
+    printer::err(&format!("error: {}", chain(error).join(": ")));
+}
+
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        texts.push(cause.to_string());
+        source = cause.source();
+    }
+    texts
+}

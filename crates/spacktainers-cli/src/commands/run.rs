@@ -1,0 +1,247 @@
+//! `run` and `shell`: a command in an image.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_format::config::ImageConfig;
+use oci_format::{Digest, ImageConfig as Config};
+use spack_format::spec::SatisfiesIn;
+use spacktainers::base::{self, BaseArchitecture, BaseSource};
+use spacktainers::build::{self, Container, Sharing};
+use spacktainers::content::Content;
+use spacktainers::image::{LayerContent, RecordedLayer};
+use spacktainers::run::{Invocation, command, replace_process, sandbox};
+use spacktainers::unpack::unpack;
+
+use super::session::{Session, build_failure, container_failure};
+use super::{architecture, block_on, sound_project};
+use crate::args::RunArgs;
+use crate::context::{Context, Failure};
+use crate::exit::Exit;
+
+/// Shells to look for, the better ones first.
+const SHELLS: [&str; 2] = ["bin/bash", "bin/sh"];
+
+pub(super) fn run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
+    start(&args.source, context, |image, _| {
+        let config = &image.config.config;
+        let entrypoint = config.entrypoint.clone().unwrap_or_default();
+        let rest: Vec<OsString> = if args.command.is_empty() {
+            config
+                .cmd
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .map(OsString::from)
+                .collect()
+        } else {
+            args.command.clone()
+        };
+        entrypoint
+            .into_iter()
+            .map(OsString::from)
+            .chain(rest)
+            .collect()
+    })
+}
+
+pub(super) fn shell(source: &str, context: &Context) -> Result<Exit, Failure> {
+    start(source, context, |_, root| {
+        let shell = SHELLS
+            .iter()
+            .find(|shell| fs::symlink_metadata(root.join(shell)).is_ok());
+        vec![OsString::from(format!("/{}", shell.unwrap_or(&SHELLS[1])))]
+    })
+}
+
+/// An image with its bytes at hand.
+struct Unpackable {
+    /// What names its root file system: the layers, not the config.
+    key: String,
+    config: Config,
+    layers: Vec<Content>,
+}
+
+fn start(
+    source: &str,
+    context: &Context,
+    command_of: impl FnOnce(&Unpackable, &Path) -> Vec<OsString>,
+) -> Result<Exit, Failure> {
+    let (image, root) = block_on(async {
+        let image = find(source, context).await?;
+        let cache = context.local_cache()?;
+        let root = unpacked(&image, &cache.root().join("roots"))?;
+        Ok((image, root))
+    })?;
+    let arguments = command_of(&image, &root);
+    if arguments.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            spacktainers::run::RunError::NoCommand,
+        ));
+    }
+    let search: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    let is_root = is_root();
+    let sandbox = sandbox(&search, is_root).map_err(|error| Failure::new(Exit::Fault, error))?;
+    let config = &image.config.config;
+    let invocation = Invocation {
+        root,
+        env: config.env.clone(),
+        working_dir: config.working_dir.clone().unwrap_or_default(),
+        command: arguments,
+    };
+    Err(Failure::new(
+        Exit::Fault,
+        replace_process(command(&sandbox, &invocation)),
+    ))
+}
+
+fn is_root() -> bool {
+    // The owner of our own process, without asking for more than the file system.
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)
+}
+
+/// The image that `source` names: with a transport, an image; without, a container of the project.
+async fn find(source: &str, context: &Context) -> Result<Unpackable, Failure> {
+    match source.contains(':') {
+        true => find_image(source, context).await,
+        false => build_container(source, context).await,
+    }
+}
+
+async fn find_image(source: &str, context: &Context) -> Result<Unpackable, Failure> {
+    let source = BaseSource::parse(source)
+        .ok()
+        .filter(|it| matches!(it, BaseSource::Registry(_) | BaseSource::Layout { .. }))
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("`{source}` is neither a container nor an image"),
+            )
+            .hint("name a container of the project, `oci:DIR[:REF]` or `docker://HOST/REPO:TAG`")
+        })?;
+    let session = Session::new(&spacktainers::project::Settings::default(), &[], context).await?;
+    let mut base_context = session.base().clone();
+    // What is typed is taken from where it is typed.
+    base_context.folder = PathBuf::new();
+    let refused = |error: base::BaseError| {
+        let exit = if error.is_verification() {
+            Exit::Unverified
+        } else {
+            Exit::Refused
+        };
+        Failure::new(exit, error)
+    };
+    let architecture = architecture(context)?.unwrap_or_else(host_architecture);
+    let locked = base::resolve(&source, architecture, &base_context)
+        .await
+        .map_err(refused)?;
+    let base = base::materialise(&locked, &base_context)
+        .await
+        .map_err(refused)?;
+    let mut layers = Vec::new();
+    for layer in &base.layers {
+        layers.push(
+            base::layer_content(layer, &base_context)
+                .await
+                .map_err(refused)?,
+        );
+    }
+    let config = base.config.unwrap_or_else(|| {
+        ImageConfig::new(&oci_format::Platform {
+            architecture: architecture.to_string(),
+            os: "linux".to_owned(),
+            variant: None,
+        })
+    });
+    Ok(Unpackable {
+        key: key(&base.layers),
+        config,
+        layers,
+    })
+}
+
+fn host_architecture() -> BaseArchitecture {
+    match std::env::consts::ARCH {
+        "aarch64" => BaseArchitecture::Arm64,
+        _ => BaseArchitecture::Amd64,
+    }
+}
+
+async fn build_container(name: &str, context: &Context) -> Result<Unpackable, Failure> {
+    let project = sound_project(context)?;
+    let architecture = architecture(context)?.unwrap_or_else(host_architecture);
+    let selected = project
+        .select(&[name.to_owned()], Some(architecture))
+        .map_err(|error| {
+            Failure::new(Exit::Usage, error).hint("an image is named with its transport: `oci:DIR`")
+        })?;
+    let definition = selected[0];
+    let container = Container::load(&project, definition).map_err(container_failure)?;
+    let session = Session::new(&project.settings, &[], context).await?;
+    let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
+    let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
+    let sharing = Sharing::of(&project, definition.architecture);
+    let input = container.input(&satisfies, &sharing, true);
+    let world = session.world(context);
+    let locked = build::lock(&input, &container.spack_lock, &world)
+        .await
+        .map_err(build_failure)?;
+    let made = build::image(&locked, &input, &container.spack_lock, &world, true)
+        .map_err(build_failure)?;
+    let mut layers = Vec::new();
+    for layer in &made.image.layers {
+        layers.push(match &layer.content {
+            LayerContent::Here(content) => content.clone(),
+            LayerContent::Remote(_) => base::layer_content(layer, session.base())
+                .await
+                .map_err(|error| Failure::new(Exit::Refused, error))?,
+        });
+    }
+    let config =
+        Config::parse(&made.image.config).map_err(|error| Failure::new(Exit::Fault, error))?;
+    Ok(Unpackable {
+        key: key(&made.image.layers),
+        config,
+        layers,
+    })
+}
+
+/// The same layers in the same order give the same tree.
+fn key(layers: &[RecordedLayer]) -> String {
+    let ids: Vec<String> = layers
+        .iter()
+        .map(|layer| layer.diff_id.to_string())
+        .collect();
+    Digest::of(ids.join("\n").as_bytes()).hex()
+}
+
+/// The root file system, unpacked once and kept.
+fn unpacked(image: &Unpackable, roots: &Path) -> Result<PathBuf, Failure> {
+    let root = roots.join(&image.key);
+    if root.is_dir() {
+        return Ok(root);
+    }
+    let fault = |error: std::io::Error, path: &Path| {
+        let why = anyhow::Error::new(error).context(format!("cannot write `{}`", path.display()));
+        Failure::new(Exit::Fault, why)
+    };
+    fs::create_dir_all(roots).map_err(|error| fault(error, roots))?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".unpacking-")
+        .tempdir_in(roots)
+        .map_err(|error| fault(error, roots))?;
+    let inside = temporary.path().join("root");
+    unpack(&image.layers, &inside, is_root())
+        .map_err(|error| Failure::new(Exit::Unverified, error))?;
+    match fs::rename(&inside, &root) {
+        // Somebody else was faster with the very same tree.
+        Err(_) if root.is_dir() => Ok(root),
+        Err(error) => Err(fault(error, &root)),
+        Ok(()) => Ok(root),
+    }
+}

@@ -1,0 +1,169 @@
+//! What commands that build share: mirrors, registries, the local cache, put together from settings and environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use spacktainers::base::BaseContext;
+use spacktainers::build::{BuildError, ContainerError, ErrorKind, World};
+use spacktainers::fetch::{BuildCache, Trust};
+use spacktainers::local_cache::LocalCache;
+use spacktainers::mirror::{Access, Network, RetryPolicy};
+use spacktainers::openpgp::PublicKeys;
+use spacktainers::project::{MirrorSettings, Settings};
+use spacktainers::publish::PublishContext;
+use spacktainers::registry::auth::CredentialStore;
+use spacktainers::registry::{RegistryClient, RegistrySettings};
+
+use crate::context::{Context, Failure};
+use crate::exit::Exit;
+
+/// How long nothing may move before a connection counts as dead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Everything outside the project that building needs.
+pub(super) struct Session {
+    cache: LocalCache,
+    registries: RegistryClient,
+    mirrors: Vec<BuildCache>,
+    base: BaseContext,
+    now: SystemTime,
+}
+
+impl Session {
+    /// Opens the local cache and connects to the mirrors. `insecure` are registries of the command line.
+    pub(super) async fn new(
+        settings: &Settings,
+        insecure: &[String],
+        context: &Context,
+    ) -> Result<Self, Failure> {
+        let cache = context.local_cache()?;
+        let now = SystemTime::now();
+        let registries = registries(settings.insecure.iter().chain(insecure).cloned().collect());
+        let access = Access {
+            network: Network::new(PATIENCE),
+            registries: registries.clone(),
+            is_offline: context.offline,
+            retry: RetryPolicy::default(),
+            environment: Arc::new(environment()),
+        };
+        let mut mirrors = Vec::new();
+        for mirror in &settings.mirrors {
+            let trust = trust(mirror)?;
+            let connected =
+                BuildCache::connect(&*mirror.name, &mirror.location, trust, &access).await;
+            mirrors.push(connected.map_err(|error| Failure::new(Exit::Refused, error))?);
+        }
+        let mut base = BaseContext::new(
+            cache.clone(),
+            Arc::clone(&context.reporter),
+            context.jobs,
+            now,
+        );
+        base.offline = context.offline;
+        base.registries = registries.clone();
+        base.folder = context.project.clone();
+        base.debian = settings.debian.clone();
+        Ok(Self {
+            cache,
+            registries,
+            mirrors,
+            base,
+            now,
+        })
+    }
+
+    /// What the stages work with.
+    pub(super) fn world<'a>(&'a self, context: &Context) -> World<'a> {
+        World {
+            cache: &self.cache,
+            reporter: Arc::clone(&context.reporter),
+            jobs: context.jobs,
+            now: self.now,
+            mirrors: &self.mirrors,
+            base: &self.base,
+            created: context.created,
+        }
+    }
+
+    /// What publishing works with.
+    pub(super) fn publish_context(&self, context: &Context) -> PublishContext {
+        PublishContext {
+            registry: self.registries.clone(),
+            cache: self.cache.clone(),
+            jobs: context.jobs,
+            reporter: Arc::clone(&context.reporter),
+        }
+    }
+
+    /// What base images, and images to run, are found with.
+    pub(super) fn base(&self) -> &BaseContext {
+        &self.base
+    }
+
+    pub(super) fn cache(&self) -> &LocalCache {
+        &self.cache
+    }
+}
+
+fn registries(insecure: BTreeSet<String>) -> RegistryClient {
+    RegistryClient::new(RegistrySettings {
+        insecure,
+        credentials: CredentialStore::discover(|name| std::env::var_os(name)),
+        ..RegistrySettings::default()
+    })
+}
+
+/// Variables that are text; others are no business of the AWS tools.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
+    let mut bytes = Vec::new();
+    for (file, _) in &mirror.keys {
+        let key = fs::read(file).map_err(|error| {
+            let why = anyhow::Error::new(error)
+                .context(format!("cannot read the key `{}`", file.display()));
+            Failure::new(Exit::Usage, why)
+        })?;
+        bytes.extend(key);
+        bytes.push(b'\n');
+    }
+    let keys = if bytes.is_empty() {
+        PublicKeys::default()
+    } else {
+        PublicKeys::parse(&bytes).map_err(|error| Failure::new(Exit::Usage, error))?
+    };
+    Ok(if mirror.signed {
+        Trust::Signed(keys)
+    } else {
+        Trust::Unsigned(keys)
+    })
+}
+
+/// How a build that failed ends.
+pub(super) fn build_failure(error: BuildError) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::Fault => Exit::Fault,
+        ErrorKind::Definition => Exit::Usage,
+        ErrorKind::Missing => Exit::Missing,
+        ErrorKind::Refused => Exit::Refused,
+        ErrorKind::Unverified => Exit::Unverified,
+    };
+    let hint = error.hint();
+    let mut failure = Failure::new(exit, error);
+    failure.hint = hint;
+    failure
+}
+
+/// How it ends when a definition has nothing to build from.
+pub(super) fn container_failure(error: ContainerError) -> Failure {
+    let hint = error.hint();
+    let mut failure = Failure::new(Exit::Usage, error);
+    failure.hint = hint;
+    failure
+}

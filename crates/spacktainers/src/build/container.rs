@@ -1,0 +1,218 @@
+//! One container of a project with the files beside its definition: what the stages are given.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci_format::Digest;
+use spack_format::lockfile::{LockfileError, SpackLockfile};
+use spack_format::prefix::Satisfies;
+
+use super::freshness::{LockState, lock_state};
+use super::{BuildInput, InstallRoot, Sharing};
+use crate::lock::Lock;
+use crate::project::{ArchitectureSettings, Definition, EPILOGUE_FILE, Project, SpackDefinition};
+use crate::resolve::Wanted;
+
+/// No `spack.lock` is longer: that of 1,000 packages has 5 MB.
+const LONGEST_LOCK: u64 = 512 << 20;
+
+/// A container that can be built: its definition, and what was decided for it.
+pub struct Container<'p> {
+    /// Its definition.
+    pub definition: &'p Definition,
+    /// The same, as one of Spack packages.
+    pub spack: &'p SpackDefinition,
+    /// What Spack decided.
+    pub spack_lock: SpackLockfile,
+    /// What was decided here before.
+    pub lock_state: LockState,
+    spack_yaml: &'p str,
+    spack_lock_text: String,
+    wanted: Vec<Wanted>,
+    architecture: ArchitectureSettings,
+    install: Option<InstallRoot>,
+    budget: usize,
+}
+
+/// Why a definition cannot be built from.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// It is no container of Spack packages.
+    #[error("`{0}` is a Singularity definition file, and this command is for Spack containers")]
+    Deffile(String),
+    /// Nobody has solved it.
+    #[error("`{name}` was never solved: `{}` is not there", path.display())]
+    NotSolved {
+        /// The container.
+        name: String,
+        /// Where its lock should be.
+        path: PathBuf,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `spack.lock` cannot be used.
+    #[error("`{}` cannot be used", path.display())]
+    SpackLock {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: LockfileError,
+    },
+    /// Commands that finish the image, which nobody can run yet.
+    #[error("`{name}` has a {EPILOGUE_FILE}, and epilogues cannot be applied yet")]
+    Epilogue {
+        /// The container.
+        name: String,
+    },
+}
+
+impl ContainerError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotSolved { path, .. } => {
+                let folder = path.parent().unwrap_or(path).display();
+                format!("solve it with Spack: `spack -e {folder} concretize`, and put the `spack.lock` there")
+            }
+            Self::Epilogue { .. } => "build the container without it: move the file away, and finish the image with another tool".to_owned(),
+            Self::SpackLock { .. } => "solve the definition again with Spack".to_owned(),
+            Self::Deffile(_) | Self::Read { .. } => return None,
+        })
+    }
+}
+
+impl<'p> Container<'p> {
+    /// Reads what lies beside `definition`.
+    ///
+    /// # Errors
+    /// When it is not one of Spack packages, or there is no `spack.lock` that can be used.
+    pub fn load(project: &'p Project, definition: &'p Definition) -> Result<Self, ContainerError> {
+        let name = || definition.name.clone();
+        let spack = definition
+            .as_spack()
+            .ok_or_else(|| ContainerError::Deffile(name()))?;
+        if spack.epilogue.is_some() {
+            return Err(ContainerError::Epilogue { name: name() });
+        }
+        let path = definition.spack_lock();
+        let Some(spack_lock_text) = read(&path)? else {
+            return Err(ContainerError::NotSolved { name: name(), path });
+        };
+        let spack_lock = SpackLockfile::parse(&spack_lock_text)
+            .map_err(|source| ContainerError::SpackLock { path, source })?;
+        let before = read(&definition.container_lock())?;
+        let lock_state = lock_state(
+            before.as_deref(),
+            &spack.digest,
+            &Digest::of(spack_lock_text.as_bytes()),
+        );
+        let settings = &project.settings;
+        Ok(Self {
+            definition,
+            spack,
+            spack_lock,
+            lock_state,
+            spack_yaml: project
+                .sources
+                .get(definition.source)
+                .map_or("", |file| file.text.as_str()),
+            spack_lock_text,
+            wanted: wanted(spack),
+            architecture: settings.architecture(definition.architecture),
+            install: settings.install.clone(),
+            budget: settings.budget,
+        })
+    }
+
+    /// The version of the container: of the first spec's package, as locked.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        version(&self.wanted, &self.spack_lock)
+    }
+
+    /// What the stages are given. The base that was decided before stays if `keep_base` and nothing that decides about it
+    /// has changed.
+    #[must_use]
+    pub fn input<'a>(
+        &'a self,
+        satisfies: &'a Satisfies<'a>,
+        shared: &'a Sharing,
+        keep_base: bool,
+    ) -> BuildInput<'a> {
+        let before: Option<&Lock> = self
+            .lock_state
+            .lock()
+            .filter(|lock| keep_base && lock.container.base_settings == self.spack.base_digest);
+        BuildInput {
+            name: &self.definition.name,
+            architecture: self.definition.architecture,
+            definition: self.spack.digest,
+            base_settings: self.spack.base_digest,
+            spack_yaml: self.spack_yaml,
+            spack_lock: &self.spack_lock_text,
+            wanted: &self.wanted,
+            views: &self.spack.views,
+            env_vars: &self.spack.env_vars,
+            inspections: &self.spack.inspections,
+            install: self.install.clone(),
+            target: self.architecture.target.as_deref(),
+            base: &self.architecture.base,
+            budget: self.budget,
+            shared,
+            satisfies,
+            before,
+        }
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+}
+
+fn wanted(spack: &SpackDefinition) -> Vec<Wanted> {
+    spack
+        .specs
+        .iter()
+        .map(|spec| Wanted {
+            canonical: spack_format::spec::canonical(&spec.text),
+            text: spec.text.clone(),
+        })
+        .collect()
+}
+
+/// The version of the package that the first wanted spec was locked as.
+fn version(wanted: &[Wanted], lock: &SpackLockfile) -> Option<String> {
+    let first = wanted.first()?;
+    let root = lock
+        .roots
+        .iter()
+        .find(|root| root.spec == first.canonical || root.spec == first.text);
+    let root = root.or_else(|| lock.roots.first())?;
+    Some(lock.specs.get(&root.hash)?.version.clone())
+}
+
+/// A file's text, if there is such a file.
+fn read(path: &Path) -> Result<Option<String>, ContainerError> {
+    let read_error = |source| ContainerError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > LONGEST_LOCK => Err(read_error(io::Error::other(
+            format!("it has more than {LONGEST_LOCK} bytes"),
+        ))),
+        Ok(_) => fs::read_to_string(path).map(Some).map_err(read_error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(read_error(error)),
+    }
+}

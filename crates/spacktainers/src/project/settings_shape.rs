@@ -1,0 +1,143 @@
+//! What `spacktainers.toml` may hold.
+
+use spack_format::yaml::shape::{
+    COUNT, KeyShape, MapShape, Others, POSITIVE, STRINGS, Shape, TextFault, TextShape, key,
+    required,
+};
+
+use crate::base::BaseSource;
+use crate::base::debian::DebianVariant;
+
+const fn closed(name: &'static str, keys: &'static [KeyShape]) -> MapShape {
+    MapShape {
+        name,
+        keys,
+        others: Others::Refused,
+    }
+}
+
+/// The whole file.
+pub(super) static SETTINGS: MapShape = closed(
+    "the settings",
+    &[
+        key("definitions", Shape::String),
+        key("mirror", Shape::List(&Shape::Map(&MIRROR))),
+        key("install", Shape::Map(&INSTALL)),
+        key("layers", Shape::Map(&LAYERS)),
+        key("arch", Shape::Map(&ARCHITECTURES)),
+        key("base", Shape::Map(&BASE)),
+        key("registry", Shape::Map(&REGISTRY)),
+    ],
+);
+
+static MIRROR: MapShape = closed(
+    "`[[mirror]]`",
+    &[
+        required("name", Shape::String),
+        required("url", Shape::String),
+        key("endpoint", Shape::String),
+        key("signed", Shape::Boolean),
+        key("keys", STRINGS),
+        key("push", Shape::Boolean),
+    ],
+);
+
+static INSTALL: MapShape = closed(
+    "`[install]`",
+    &[
+        key("root", Shape::Text(&ABSOLUTE)),
+        key("padded_length", COUNT),
+        key("view", Shape::Text(&ABSOLUTE)),
+    ],
+);
+
+static LAYERS: MapShape = closed("`[layers]`", &[key("budget", POSITIVE)]);
+
+static ARCHITECTURES: MapShape = closed(
+    "`[arch]`",
+    &[
+        key("amd64", Shape::Map(&ARCHITECTURE)),
+        key("arm64", Shape::Map(&ARCHITECTURE)),
+    ],
+);
+
+static ARCHITECTURE: MapShape = closed(
+    "`[arch.…]`",
+    &[
+        key("base", Shape::Text(&BASE_SOURCE)),
+        key("target", Shape::Text(&TARGET)),
+    ],
+);
+
+static BASE: MapShape = closed("`[base]`", &[key("debian", Shape::Map(&DEBIAN))]);
+
+static DEBIAN: MapShape = closed(
+    "`[base.debian]`",
+    &[
+        required("suite", Shape::String),
+        key("components", STRINGS),
+        key("mirror", Shape::String),
+        key("pockets", STRINGS),
+        key("security_mirror", Shape::String),
+        key("snapshot", Shape::String),
+        key("packages", STRINGS),
+        key("variant", Shape::Word(&DebianVariant::NAMES)),
+        key("keyring", Shape::String),
+        key("check_valid_until", Shape::Word(&["warn", "strict"])),
+    ],
+);
+
+static REGISTRY: MapShape = closed("`[registry]`", &[key("insecure", STRINGS)]);
+
+static ABSOLUTE: TextShape = TextShape {
+    noun: "an absolute path",
+    check: |text| match text {
+        "/" => Err(whole(
+            text,
+            "the root directory itself cannot be used here",
+            "name a directory below it",
+        )),
+        _ if text.starts_with('/') && !text.split('/').any(|part| part == "..") => Ok(()),
+        _ => Err(whole(
+            text,
+            "this is not an absolute path",
+            "begin it with `/`, without `..`: it is a place in the image",
+        )),
+    },
+};
+
+static BASE_SOURCE: TextShape = TextShape {
+    noun: "a base image",
+    check: |text| match BaseSource::parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(TextFault {
+            range: 0..text.len(),
+            message: error.to_string(),
+            label: "no base image".to_owned(),
+            hint: None,
+        }),
+    },
+};
+
+static TARGET: TextShape = TextShape {
+    noun: "a processor target",
+    check: |text| match text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !text.is_empty()
+    {
+        true => Ok(()),
+        false => Err(whole(
+            text,
+            "this is not a processor target",
+            "write one name, such as `x86_64_v3` or `neoverse_n1`",
+        )),
+    },
+};
+
+fn whole(text: &str, message: &str, hint: &str) -> TextFault {
+    TextFault {
+        range: 0..text.len(),
+        message: message.to_owned(),
+        label: "here".to_owned(),
+        hint: Some(hint.to_owned()),
+    }
+}

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use spacktainers::assemble::SourceDateEpoch;
-use spacktainers::event::Reporter;
 use spacktainers::local_cache::LocalCache;
 
 use crate::args::GlobalArgs;
 use crate::exit::Exit;
-use crate::printer::{self, Verbosity};
+use crate::printer::{self, Tally, Verbosity};
 
 /// What every command works with.
 pub(crate) struct Context {
@@ -24,7 +23,7 @@ pub(crate) struct Context {
     pub(crate) jobs: NonZeroUsize,
     pub(crate) cache: PathBuf,
     pub(crate) created: SourceDateEpoch,
-    pub(crate) reporter: Arc<dyn Reporter>,
+    pub(crate) reporter: Arc<Tally>,
 }
 
 /// A fault with the exit code it ends in and what can be done about it.
@@ -79,7 +78,7 @@ impl Context {
                 .unwrap_or(NonZeroUsize::MIN),
             cache: cache_dir(args)?,
             created: source_date_epoch()?,
-            reporter: printer::reporter(args.json, verbosity),
+            reporter: Arc::new(Tally::new(printer::reporter(args.json, verbosity))),
         })
     }
 

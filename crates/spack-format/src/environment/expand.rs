@@ -309,9 +309,9 @@ impl Expander {
             texts = texts
                 .iter()
                 .flat_map(|front| {
-                    choices
-                        .iter()
-                        .map(move |choice| [front.as_slice(), &[choice.clone()]].concat())
+                    choices.iter().map(move |choice| {
+                        [front.as_slice(), std::slice::from_ref(choice)].concat()
+                    })
                 })
                 .collect();
         }

@@ -475,7 +475,7 @@ impl Builder<'_> {
     fn collection_tag(&mut self, tag: Option<&Tag>, expected: &str, range: &Range<usize>) {
         let Some(tag) = tag else { return };
         let plain = tag.handle == "!" && tag.suffix.is_empty();
-        if !plain && !(tag.is_yaml_core_schema() && tag.suffix == expected) {
+        if !(plain || tag.is_yaml_core_schema() && tag.suffix == expected) {
             self.fault(
                 range.clone(),
                 YamlError::UnknownTag {

@@ -76,8 +76,10 @@ struct Job<'a> {
 impl Job<'_> {
     async fn build(&self) -> Result<Exit, Failure> {
         let start = Instant::now();
+        let before = self.context.reporter.fetched();
         let container =
             Container::load(self.project, self.definition).map_err(container_failure)?;
+        container.check_complete().map_err(container_failure)?;
         self.check_locked(&container)?;
         let targets = targets(&self.args.targets, &container)?;
         let states = self.states(&targets, &container).await?;
@@ -123,6 +125,7 @@ impl Job<'_> {
             made: &made,
             outcomes: &outcomes,
             gathered: locked.gathered,
+            fetched: self.context.reporter.fetched() - before,
             took: start.elapsed(),
         });
         Ok(exit)
@@ -254,7 +257,7 @@ impl Job<'_> {
                 "digest": image.manifest_descriptor.digest.to_string(),
                 "size": size,
                 "layers": image.layers.len(),
-                "fetched": summary.gathered.fetched,
+                "fetched": summary.fetched,
                 "reused": summary.gathered.reused,
                 "seconds": summary.took.as_secs_f64(),
                 "targets": targets,
@@ -278,7 +281,7 @@ impl Job<'_> {
                 image.manifest_descriptor.digest,
                 image.layers.len(),
                 bytes(size),
-                bytes(summary.gathered.fetched),
+                bytes(summary.fetched),
                 bytes(summary.gathered.reused),
                 summary.took.as_secs_f64(),
             ));
@@ -291,6 +294,8 @@ struct Summary<'a> {
     made: &'a Made,
     outcomes: &'a [Result<Receipt, PublishError>],
     gathered: Gathered,
+    /// Bytes that came over a network, for packages and base.
+    fetched: u64,
     took: Duration,
 }
 

@@ -55,12 +55,7 @@ impl Session {
                 BuildCache::connect(&*mirror.name, &mirror.location, trust, &access).await;
             mirrors.push(connected.map_err(|error| Failure::new(Exit::Refused, error))?);
         }
-        let mut base = BaseContext::new(
-            cache.clone(),
-            Arc::clone(&context.reporter),
-            context.jobs,
-            now,
-        );
+        let mut base = BaseContext::new(cache.clone(), context.reporter.clone(), context.jobs, now);
         base.offline = context.offline;
         base.registries = registries.clone();
         base.folder = context.project.clone();
@@ -78,7 +73,7 @@ impl Session {
     pub(super) fn world<'a>(&'a self, context: &Context) -> World<'a> {
         World {
             cache: &self.cache,
-            reporter: Arc::clone(&context.reporter),
+            reporter: context.reporter.clone(),
             jobs: context.jobs,
             now: self.now,
             mirrors: &self.mirrors,
@@ -93,17 +88,13 @@ impl Session {
             registry: self.registries.clone(),
             cache: self.cache.clone(),
             jobs: context.jobs,
-            reporter: Arc::clone(&context.reporter),
+            reporter: context.reporter.clone(),
         }
     }
 
     /// What base images, and images to run, are found with.
     pub(super) fn base(&self) -> &BaseContext {
         &self.base
-    }
-
-    pub(super) fn cache(&self) -> &LocalCache {
-        &self.cache
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`bars`]: a terminal — one bar per transfer, a line for what is finished;
 //! - [`lines`]: a CI log — plain lines, no more than needed;
+//! - [`tally`]: in front of any of them — counts what is fetched;
 //! - [`json`]: `--json` — every event as one line of JSON on standard output.
 //!
 //! People's text always goes to standard error, results to standard output.
@@ -9,11 +10,14 @@
 mod bars;
 mod json;
 mod lines;
+mod tally;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use spacktainers::event::Reporter;
+
+pub(crate) use tally::Tally;
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

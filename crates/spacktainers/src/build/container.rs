@@ -99,9 +99,6 @@ impl<'p> Container<'p> {
         let spack = definition
             .as_spack()
             .ok_or_else(|| ContainerError::Deffile(name()))?;
-        if spack.epilogue.is_some() {
-            return Err(ContainerError::Epilogue { name: name() });
-        }
         let path = definition.spack_lock();
         let Some(spack_lock_text) = read(&path)? else {
             return Err(ContainerError::NotSolved { name: name(), path });
@@ -130,6 +127,19 @@ impl<'p> Container<'p> {
             install: settings.install.clone(),
             budget: settings.budget,
         })
+    }
+
+    /// Whether there is nothing about it that cannot be done yet.
+    ///
+    /// # Errors
+    /// When it has an epilogue: an image without it would not be what its author asked for.
+    pub fn check_complete(&self) -> Result<(), ContainerError> {
+        match self.spack.epilogue {
+            Some(_) => Err(ContainerError::Epilogue {
+                name: self.definition.name.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The version of the container: of the first spec's package, as locked.

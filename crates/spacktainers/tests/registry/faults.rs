@@ -386,9 +386,13 @@ async fn bytes_that_have_changed_are_never_completed() {
     let error = stage.repository.upload(upload).await.expect_err("changed");
     assert!(matches!(error, RegistryError::Changed { .. }), "{error}");
     let seen = lines(&stage.proxy.seen());
-    assert_eq!(
-        seen,
-        ["POST 202", "PUT 0", "DELETE 204"],
-        "once, and the session is given back"
+    // A registry that still cleans up after the broken PUT may have forgotten the session already: both answers say
+    // that nothing is left of it.
+    let given_back = ["DELETE 204", "DELETE 404"];
+    assert_eq!(seen.len(), 3, "once: {seen:?}");
+    assert_eq!(seen[..2], ["POST 202", "PUT 0"]);
+    assert!(
+        given_back.contains(&seen[2].as_str()),
+        "the session is given back: {seen:?}"
     );
 }

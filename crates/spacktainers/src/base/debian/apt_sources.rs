@@ -144,7 +144,7 @@ impl AptProxies {
         for token in tokens(text) {
             match token {
                 Token::Word(word) => words.push(word),
-                Token::Open => scope.push(words.drain(..).collect::<Vec<_>>().join("::")),
+                Token::Open => scope.push(std::mem::take(&mut words).join("::")),
                 Token::Close => {
                     scope.pop();
                     words.clear();

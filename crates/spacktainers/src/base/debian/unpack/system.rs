@@ -151,13 +151,12 @@ fn base_files<W: Write>(tree: &mut Tree<W>, origin: &str, script: &str) -> Resul
     tree.symlink("var/lock", "/run/lock")?;
     // Which folders below /usr/local there are depends on the release.
     for line in script.lines() {
-        if let Some(folder) = line.trim().strip_prefix("install_local_dir /usr/local/") {
-            if folder
+        if let Some(folder) = line.trim().strip_prefix("install_local_dir /usr/local/")
+            && folder
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'/')
-            {
-                tree.directory(&format!("usr/local/{folder}"), 0o755, 0)?;
-            }
+        {
+            tree.directory(&format!("usr/local/{folder}"), 0o755, 0)?;
         }
     }
     tree.symlink("usr/local/man", "share/man")?;

@@ -1,0 +1,91 @@
+//! What is wrong in files is told at once, with file, line, column and what to do.
+
+use crate::support::Stage;
+
+fn broken() -> Stage {
+    let stage = Stage::empty();
+    stage.write(
+        "spacktainers.toml",
+        "[layers]\nbudgt = 3\n[arch.amd64]\nbase = \"debian\"\n",
+    );
+    stage.write(
+        "container_definitions/amd64/a/spack.yaml",
+        "spack:\n  specs:\n  - zlib@1.3:1.2 +\n  packages:\n    all:\n      requires: '@1'\n  view: somewhere\n",
+    );
+    stage.write(
+        "container_definitions/amd64/b.yaml",
+        "spack:\n  specs: [zlib\n  view: true\n",
+    );
+    stage
+}
+
+#[test]
+fn every_fault_is_shown_with_its_line() {
+    let ran = broken().run(&["check"]).ends(2);
+    insta::assert_snapshot!(ran.stderr);
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let ran = broken().run(&["check", "--json", "-q"]).ends(2);
+    let document = ran.json();
+    let faults = document["faults"].as_array().expect("faults");
+    assert!(faults.len() >= 5, "{faults:#?}");
+    let at = |file: &str| faults.iter().find(|it| it["file"] == file);
+    let fault = at("spacktainers.toml").expect("a fault of the settings");
+    assert_eq!((&fault["line"], &fault["column"]), (&2.into(), &1.into()));
+    assert!(at("container_definitions/amd64/b.yaml").is_some());
+}
+
+#[test]
+fn nothing_is_built_from_a_project_with_faults() {
+    let stage = broken();
+    stage
+        .run(&["build", "a"])
+        .ends(2)
+        .says("faults in the project's files");
+    assert!(!stage.path("local").exists(), "not even a cache is made");
+}
+
+#[test]
+fn names_folders_and_targets_that_are_not_there_are_told() {
+    let stage = Stage::demo();
+    stage
+        .run(&["build", "spkie"])
+        .ends(2)
+        .says("did you mean `spike`?");
+    stage
+        .run(&["build", "spike", "--to", "dokcer://x/y:z"])
+        .ends(2)
+        .says("there is no transport `dokcer`");
+    stage
+        .run(&["--project", "elsewhere", "check"])
+        .ends(2)
+        .says("there is no project here");
+    stage
+        .run(&["build", "spike", "--arch", "x86"])
+        .ends(2)
+        .says("`amd64` and `arm64`");
+    stage.run(&["biuld"]).ends(2);
+}
+
+#[test]
+fn containers_are_listed_with_version_and_state() {
+    let stage = Stage::demo();
+    stage.write(
+        "container_definitions/amd64/other.yaml",
+        "spack:\n  specs: [zlib]\n",
+    );
+    stage.write(
+        "container_definitions/_arm64/off.yaml",
+        "spack:\n  specs: [zlib]\n",
+    );
+    stage.write(
+        "container_definitions/amd64/storage.def",
+        "Bootstrap: docker\nFrom: a.io/x/y:7.1\n",
+    );
+    let before = stage.run(&["list"]).ends(0).stdout;
+    stage.run(&["lock", "spike"]).ends(0);
+    let after = stage.run(&["list", "spike"]).ends(0).stdout;
+    insta::assert_snapshot!(format!("{before}\n{after}"));
+}

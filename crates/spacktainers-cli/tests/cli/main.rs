@@ -1,0 +1,14 @@
+//! The command as its users run it: whole outputs, exit codes, and what lies on the disk afterwards.
+//!
+//! - [`faults`]: what is wrong in files is told with its place;
+//! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
+//! - [`trees`]: what lies in images, against what real Spack installed;
+//! - [`interruptions`]: killed runs, full disks;
+//! - [`running`]: images that run.
+
+mod building;
+mod faults;
+mod interruptions;
+mod running;
+mod support;
+mod trees;

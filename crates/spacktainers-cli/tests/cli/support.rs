@@ -1,0 +1,260 @@
+//! Projects made of the demo's packages, and the program run on them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The project's root.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Says that a test did not run, and why.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// The directory of real build caches, or nothing where there is none.
+pub(crate) fn fixtures() -> Option<PathBuf> {
+    let folder = std::env::var_os("SPACKTAINERS_FIXTURES")
+        .map_or_else(|| repository().join("../shared/fixtures"), PathBuf::from);
+    if folder.is_dir() {
+        return fs::canonicalize(folder).ok();
+    }
+    skipped(&format!("no fixtures at {}", folder.display()));
+    None
+}
+
+/// Whether a program is on the search path.
+pub(crate) fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !found {
+        skipped(&format!("there is no {program}"));
+    }
+    found
+}
+
+/// What a run printed and how it ended.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails with all that was printed unless the program ended with `code`.
+    #[track_caller]
+    pub(crate) fn ends(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Fails unless people were told this.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "`{text}` is not in:\n{}",
+            self.stderr
+        );
+        self
+    }
+
+    /// The last JSON document on standard output.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let last = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(last)
+            .unwrap_or_else(|error| panic!("no JSON: {error}\n{}", self.stdout))
+    }
+}
+
+/// A project in a folder of its own, with a local cache of its own.
+pub(crate) struct Stage {
+    folder: tempfile::TempDir,
+}
+
+/// The demo's container, on nothing.
+pub(crate) const SETTINGS: &str = "\
+[[mirror]]
+name = \"demo\"
+url = \"cache\"
+keys = [\"keys/demo.pub\"]
+
+[arch.amd64]
+base = \"scratch\"
+target = \"x86_64_v3\"
+";
+
+impl Stage {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// The demo project with [`SETTINGS`].
+    pub(crate) fn demo() -> Self {
+        let stage = Self::empty();
+        let demo = repository().join("demo");
+        for part in ["cache", "keys", "container_definitions"] {
+            copy(&demo.join(part), &stage.path(part));
+        }
+        // Left by somebody who ran the demo.
+        let _ = fs::remove_file(stage.path("container_definitions/amd64/spike/container.lock"));
+        stage.write("spacktainers.toml", SETTINGS);
+        stage
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).expect("a file")
+    }
+
+    /// The program, about to be run here.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spacktainers"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("SPACKTAINERS_CACHE", self.path("local"))
+            .env("CI", "true")
+            .env("NO_COLOR", "1")
+            .env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    /// Runs the program here.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().expect("the program runs"))
+    }
+
+    /// Builds the demo's container to `target`; there is no C library below it.
+    pub(crate) fn build(&self, target: &str) -> Ran {
+        self.run(&[
+            "build",
+            "spike",
+            "--to",
+            target,
+            "--allow-missing-libraries",
+        ])
+    }
+
+    /// The container's definition.
+    pub(crate) fn definition(&self) -> &'static str {
+        "container_definitions/amd64/spike/spack.yaml"
+    }
+
+    /// The archive in the build cache of the package with this name.
+    pub(crate) fn archive(&self, package: &str) -> PathBuf {
+        let folder = self.path(&format!("cache/v3/manifests/spec/{package}"));
+        let manifest = fs::read_dir(folder)
+            .expect("the package")
+            .flatten()
+            .next()
+            .expect("a manifest");
+        let text = fs::read_to_string(manifest.path()).expect("text");
+        let (_, install) = text
+            .split_once("application/vnd.spack.install")
+            .expect("an archive");
+        let checksum = install
+            .split_once("\"checksum\": \"")
+            .or_else(|| install.split_once("\"checksum\":\""));
+        let (_, rest) = checksum.expect("a checksum");
+        let digest = &rest[..64];
+        self.path(&format!("cache/blobs/sha256/{}/{digest}", &digest[..2]))
+    }
+}
+
+/// Copies a folder. Plain copies: tests change them.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("a file");
+        }
+    }
+}
+
+/// A registry of our own on a free port, gone at the end.
+pub(crate) struct Registry {
+    child: std::process::Child,
+    pub(crate) address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    /// Starts one, where the program is there.
+    pub(crate) fn start() -> Option<Self> {
+        if !has("docker-registry") {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|it| it.local_addr())
+            .expect("a port")
+            .port();
+        let address = format!("127.0.0.1:{port}");
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            folder.path().join("data").display()
+        );
+        fs::write(&config, text).expect("a file");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("docker-registry starts");
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(&address).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        Some(Self {
+            child,
+            address,
+            _folder: folder,
+        })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

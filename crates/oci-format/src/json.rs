@@ -45,8 +45,11 @@ pub enum JsonError {
     },
 }
 
-/// Reads a document of at most `limit` bytes.
-pub(crate) fn parse<'de, T: Deserialize<'de>>(
+/// Reads a document of at most `limit` bytes; `what` is its name in messages.
+///
+/// # Errors
+/// When it is longer, or not of the type's form.
+pub fn parse<'de, T: Deserialize<'de>>(
     what: &'static str,
     bytes: &'de [u8],
     limit: u64,

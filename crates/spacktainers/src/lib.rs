@@ -20,6 +20,7 @@ pub mod registry;
 pub mod resolve;
 pub mod run;
 pub mod site;
+pub mod source;
 pub mod unpack;
 
 #[cfg(test)]

@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_format::config::ImageConfig;
-use oci_format::{Digest, ImageConfig as Config};
+use oci_format::{Digest, ImageConfig};
 use spack_format::spec::SatisfiesIn;
-use spacktainers::base::{self, BaseArchitecture, BaseSource};
+use spacktainers::base::{self, BaseArchitecture};
 use spacktainers::build::{self, Container, Sharing};
 use spacktainers::content::Content;
-use spacktainers::image::{LayerContent, RecordedLayer};
+use spacktainers::image::LayerContent;
+use spacktainers::project::Settings;
 use spacktainers::run::{Invocation, command, replace_process, sandbox};
+use spacktainers::source::{self, ImageSource};
 use spacktainers::unpack::unpack;
 
 use super::session::{Session, build_failure, container_failure};
@@ -59,7 +60,7 @@ pub(super) fn shell(source: &str, context: &Context) -> Result<Exit, Failure> {
 struct Unpackable {
     /// What names its root file system: the layers, not the config.
     key: String,
-    config: Config,
+    config: ImageConfig,
     layers: Vec<Content>,
 }
 
@@ -114,54 +115,30 @@ async fn find(source: &str, context: &Context) -> Result<Unpackable, Failure> {
 }
 
 async fn find_image(source: &str, context: &Context) -> Result<Unpackable, Failure> {
-    let source = BaseSource::parse(source)
-        .ok()
-        .filter(|it| matches!(it, BaseSource::Registry(_) | BaseSource::Layout { .. }))
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!("`{source}` is neither a container nor an image"),
-            )
-            .hint("name a container of the project, `oci:DIR[:REF]` or `docker://HOST/REPO:TAG`")
-        })?;
-    let session = Session::new(&spacktainers::project::Settings::default(), &[], context).await?;
+    let source = ImageSource::parse(source).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let session = Session::new(&Settings::default(), &[], context).await?;
     let mut base_context = session.base().clone();
     // What is typed is taken from where it is typed.
     base_context.folder = PathBuf::new();
-    let refused = |error: base::BaseError| {
-        let exit = if error.is_verification() {
-            Exit::Unverified
-        } else {
-            Exit::Refused
-        };
-        Failure::new(exit, error)
-    };
     let architecture = architecture(context)?.unwrap_or_else(host_architecture);
-    let locked = base::resolve(&source, architecture, &base_context)
+    let image = source::load(&source, architecture, &base_context)
         .await
-        .map_err(refused)?;
-    let base = base::materialise(&locked, &base_context)
-        .await
-        .map_err(refused)?;
-    let mut layers = Vec::new();
-    for layer in &base.layers {
-        layers.push(
-            base::layer_content(layer, &base_context)
-                .await
-                .map_err(refused)?,
-        );
-    }
-    let config = base.config.unwrap_or_else(|| {
-        ImageConfig::new(&oci_format::Platform {
-            architecture: architecture.to_string(),
-            os: "linux".to_owned(),
-            variant: None,
-        })
-    });
+        .map_err(|error| {
+            let exit = if error.is_verification() {
+                Exit::Unverified
+            } else {
+                Exit::Refused
+            };
+            Failure::new(exit, error)
+        })?;
     Ok(Unpackable {
-        key: key(&base.layers),
-        config,
-        layers,
+        key: key(image.layers.iter().map(|layer| layer.diff_id)),
+        layers: image
+            .layers
+            .into_iter()
+            .map(|layer| layer.content)
+            .collect(),
+        config: image.config,
     })
 }
 
@@ -204,20 +181,17 @@ async fn build_container(name: &str, context: &Context) -> Result<Unpackable, Fa
         });
     }
     let config =
-        Config::parse(&made.image.config).map_err(|error| Failure::new(Exit::Fault, error))?;
+        ImageConfig::parse(&made.image.config).map_err(|error| Failure::new(Exit::Fault, error))?;
     Ok(Unpackable {
-        key: key(&made.image.layers),
+        key: key(made.image.layers.iter().map(|layer| layer.diff_id)),
         config,
         layers,
     })
 }
 
 /// The same layers in the same order give the same tree.
-fn key(layers: &[RecordedLayer]) -> String {
-    let ids: Vec<String> = layers
-        .iter()
-        .map(|layer| layer.diff_id.to_string())
-        .collect();
+fn key(diff_ids: impl Iterator<Item = Digest>) -> String {
+    let ids: Vec<String> = diff_ids.map(|it| it.to_string()).collect();
     Digest::of(ids.join("\n").as_bytes()).hex()
 }
 

@@ -31,6 +31,16 @@ pub struct Member<'a, R> {
     pub(super) reader: &'a mut TarReader<R>,
 }
 
+impl<R> Member<'_, R> {
+    /// Where its content begins in the stream, in bytes; none for a file with holes, whose content is not one piece.
+    /// To be asked before any of it is read.
+    #[must_use]
+    pub fn content_offset(&self) -> Option<u64> {
+        let reader = &self.reader;
+        reader.content.holes.is_none().then_some(reader.offset)
+    }
+}
+
 impl<R: Read> TarReader<R> {
     /// Stored bytes of the member, at most `limit` of them.
     fn fill_stored(&mut self, limit: u64) -> io::Result<&[u8]> {

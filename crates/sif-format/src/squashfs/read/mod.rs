@@ -1,0 +1,3 @@
+//! Reading.
+mod error;
+pub use error::ReadError;

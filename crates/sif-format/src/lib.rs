@@ -9,3 +9,4 @@
 //! This crate is pure over `Read + Write + Seek`: it opens no file, talks to nobody and asks no clock.
 
 pub mod squashfs;
+pub mod sif;

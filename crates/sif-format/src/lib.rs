@@ -10,3 +10,4 @@
 
 pub mod squashfs;
 pub mod sif;
+pub mod singularity;

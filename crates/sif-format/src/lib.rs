@@ -11,3 +11,4 @@
 pub mod squashfs;
 pub mod sif;
 pub mod singularity;
+pub mod deffile;

@@ -1,14 +1,15 @@
 //! Specs as texts in a manifest: what is checked of them where they stand.
 
+use crate::spec::{Spec, Virtuals};
 use crate::yaml::shape::{TextFault, TextShape};
 
 /// A spec, named or anonymous, or a placeholder.
-pub const SPEC: TextShape = TextShape {
+pub(super) const SPEC: TextShape = TextShape {
     noun: "a spec",
     check: check_spec,
 };
 /// An item of a list of specs: a spec, or a reference to a definition.
-pub const SPEC_OR_REFERENCE: TextShape = TextShape {
+pub(super) const SPEC_OR_REFERENCE: TextShape = TextShape {
     noun: "a spec",
     check: check_spec_or_reference,
 };
@@ -53,19 +54,89 @@ fn check_spec(text: &str) -> Result<(), TextFault> {
     if is_placeholder(text) {
         return Ok(());
     }
-    Ok(())
+    Spec::parse(text).map(|_| ()).map_err(TextFault::from)
 }
 
 /// The parts of a combination as one spec; `None` when an excluded spec is satisfied by it.
+///
+/// A sigil goes before the first part once it is decided what is excluded. [Spack: `spec_list.py`,
+/// `_expand_matrix_constraints`]
 pub(super) fn combine(
     parts: &[String],
     exclude: &[String],
     sigil: Option<char>,
 ) -> Result<Option<String>, String> {
-    let _ = exclude;
-    let text = parts.join(" ");
-    Ok(Some(match sigil {
-        Some(sigil) => format!("{sigil}{text}"),
-        None => text,
-    }))
+    if parts.iter().any(|part| is_placeholder(part)) {
+        // What settings will fill in cannot be merged yet.
+        let text = parts.join(" ");
+        return Ok(Some(match sigil {
+            Some(sigil) => format!("{sigil}{text}"),
+            None => text,
+        }));
+    }
+    let together = merge(parts, None)?;
+    let virtuals = Virtuals::default();
+    for excluded in exclude {
+        let excluded = Spec::parse(excluded).map_err(|fault| format!("`{excluded}`: {fault}"))?;
+        if together.satisfies(&excluded, &virtuals) {
+            return Ok(None);
+        }
+    }
+    let spec = match sigil {
+        Some(_) => merge(parts, sigil)?,
+        None => together,
+    };
+    Ok(Some(spec.to_string()))
+}
+
+fn merge(parts: &[String], sigil: Option<char>) -> Result<Spec, String> {
+    let mut merged: Option<Spec> = None;
+    for part in parts {
+        let text = match (&merged, sigil) {
+            (None, Some(sigil)) => format!("{sigil}{part}"),
+            _ => part.clone(),
+        };
+        let spec = Spec::parse(&text).map_err(|fault| format!("`{part}`: {fault}"))?;
+        match &mut merged {
+            None => merged = Some(spec),
+            Some(merged) => merged
+                .constrain(&spec)
+                .map_err(|contradiction| format!("`{part}`: {contradiction}"))?,
+        }
+    }
+    Ok(merged.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn combined(
+        parts: &[&str],
+        exclude: &[&str],
+        sigil: Option<char>,
+    ) -> Result<Option<String>, String> {
+        let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        combine(&owned(parts), &owned(exclude), sigil)
+    }
+
+    #[test]
+    fn combinations_are_merged_and_some_left_out() {
+        let plain = combined(&["hdf5+mpi", "@1.14", "%gcc@12"], &[], None);
+        assert_eq!(plain, Ok(Some("hdf5@1.14+mpi %gcc@12".to_owned())));
+        assert_eq!(
+            combined(&["zlib", "%gcc@12"], &["zlib%gcc"], None),
+            Ok(None)
+        );
+        assert_eq!(
+            combined(&["zlib", "%gcc@12"], &["zlib%clang"], None),
+            Ok(Some("zlib %gcc@12".to_owned()))
+        );
+        assert_eq!(
+            combined(&["gcc", "@12"], &[], Some('%')),
+            Ok(Some("@12 %gcc".to_owned()))
+        );
+        let contradiction = combined(&["zlib+pic", "~pic"], &[], None).expect_err("both");
+        assert!(contradiction.contains("~pic"), "{contradiction}");
+    }
 }

@@ -355,8 +355,15 @@ mod tests {
             ("1", "2", ""),
             ("1.2", "1.2.3:", "1.2.3:1.2"),
         ] {
-            let (left, right) = (list(a).intersection(&list(b)), list(b).intersection(&list(a)));
-            assert_eq!((left.to_string(), &left), (both.to_owned(), &right), "{a} and {b}");
+            let (left, right) = (
+                list(a).intersection(&list(b)),
+                list(b).intersection(&list(a)),
+            );
+            assert_eq!(
+                (left.to_string(), &left),
+                (both.to_owned(), &right),
+                "{a} and {b}"
+            );
         }
     }
 

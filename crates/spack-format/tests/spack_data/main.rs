@@ -8,5 +8,6 @@ mod databases;
 mod environments;
 mod hostile;
 mod locks;
+mod specs;
 mod support;
 mod views;

@@ -8,7 +8,7 @@
 //!
 //! This crate is pure over `Read + Write + Seek`: it opens no file, talks to nobody and asks no clock.
 
-pub mod squashfs;
+pub mod deffile;
 pub mod sif;
 pub mod singularity;
-pub mod deffile;
+pub mod squashfs;

@@ -20,7 +20,7 @@ fn canonical_texts_are_spacks() {
         ("z ^[virtuals=mpi] mpich", "z ^mpi=mpich"),
         (
             "z arch=linux-debian12-x86_64",
-            "z arch=linux-debian12-x86_64",
+            "z platform=linux os=debian12 target=x86_64",
         ),
         (
             "z target=x86_64_v3 os=debian12",

@@ -194,7 +194,9 @@ fn wanted(spack: &SpackDefinition) -> Vec<Wanted> {
         .specs
         .iter()
         .map(|spec| Wanted {
-            canonical: spack_format::spec::canonical(&spec.text),
+            // What is no spec was told when the project was read.
+            canonical: spack_format::spec::canonical(&spec.text)
+                .unwrap_or_else(|_| spec.text.clone()),
             text: spec.text.clone(),
         })
         .collect()

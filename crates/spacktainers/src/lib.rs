@@ -19,6 +19,7 @@ pub mod publish;
 pub mod registry;
 pub mod resolve;
 pub mod run;
+pub mod sif;
 pub mod site;
 pub mod source;
 pub mod unpack;

@@ -18,7 +18,7 @@ use oci_format::{Descriptor, Platform, annotation, media_type};
 use crate::image::{Image, RecordedLayer};
 
 pub use labels::{Facts, labels};
-pub use time::{SourceDateEpoch, rfc3339};
+pub use time::{SourceDateEpoch, parse_rfc3339, rfc3339};
 
 /// The most layers of any image. The kernel's overlay and containerd stop at 127 or 128.
 pub const MOST_LAYERS: usize = 127;

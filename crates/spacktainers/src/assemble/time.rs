@@ -19,6 +19,60 @@ pub fn rfc3339(epoch: SourceDateEpoch) -> String {
     )
 }
 
+/// The time of an RFC 3339 text, whole seconds; none for other texts and for times before 1970.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<SourceDateEpoch> {
+    let number = |range: std::ops::Range<usize>| -> Option<u64> {
+        let digits = text.get(range)?;
+        digits
+            .bytes()
+            .all(|it| it.is_ascii_digit())
+            .then(|| digits.parse().ok())?
+    };
+    let is = |at: usize, expected: &[u8]| {
+        text.as_bytes()
+            .get(at)
+            .is_some_and(|it| expected.contains(it))
+    };
+    if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(1970..).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    let zone = text
+        .get(19..)?
+        .trim_start_matches(|it: char| it == '.' || it.is_ascii_digit());
+    let seconds = match zone.as_bytes() {
+        [b'Z' | b'z'] => seconds,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let (hours, minutes): (u64, u64) =
+                (zone.get(1..3)?.parse().ok()?, zone.get(4..6)?.parse().ok()?);
+            let offset = hours * 3600 + minutes * 60;
+            if *sign == b'+' {
+                seconds.checked_sub(offset)?
+            } else {
+                seconds + offset
+            }
+        }
+        _ => return None,
+    };
+    Some(SourceDateEpoch(seconds))
+}
+
+/// The day counted from 1970-01-01: the inverse of [`civil`].
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = year - u64::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
+    let from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 /// Year, month and day of a day counted from 1970-01-01.
 ///
 /// The year is taken to begin in March, so that the leap day is its last: Howard Hinnant, "chrono-Compatible
@@ -56,6 +110,23 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(rfc3339(SourceDateEpoch(epoch)), text);
+            assert_eq!(parse_rfc3339(text), Some(SourceDateEpoch(epoch)), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_other_programs_are_read() {
+        for (text, epoch) in [
+            ("2024-12-31T23:59:59.123456789Z", Some(1_735_689_599)),
+            ("2025-01-01T01:59:59+02:00", Some(1_735_689_599)),
+            ("2024-12-31T18:59:59-05:00", Some(1_735_689_599)),
+            ("0001-01-01T00:00:00Z", None),
+            ("2024-12-31", None),
+            ("2024-13-01T00:00:00Z", None),
+            ("2024-12-31T23:59:59", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_rfc3339(text).map(|it| it.0), epoch, "{text}");
         }
     }
 }

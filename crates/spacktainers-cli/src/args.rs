@@ -67,6 +67,8 @@ pub(crate) enum Command {
         /// A container of the project, or an image: `oci:DIR[:REF]`, `docker://HOST/REPO:TAG`
         source: String,
     },
+    /// Makes a SIF file from an image, and looks into SIF files
+    Sif(SifArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
@@ -116,7 +118,8 @@ pub(crate) struct BuildArgs {
     #[arg(required = true)]
     pub(crate) names: Vec<String>,
     /// Where the image goes; may be given several times. `{name}`, `{version}` and `{arch}` are filled in.
-    /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`
+    /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`,
+    /// `sif:FILE`, `squashfs:FILE`
     #[arg(long = "to", value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
     /// Do it even if the target holds an image of the same inputs
@@ -131,4 +134,82 @@ pub(crate) struct BuildArgs {
     /// Speak to these registries without TLS (loopback addresses need no mention)
     #[arg(long = "insecure", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct SifArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SifCommand>,
+    #[command(flatten)]
+    pub(crate) make: Option<SifMakeArgs>,
+}
+
+/// From an image to a file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SifMakeArgs {
+    /// A container of the project, or an image: `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`,
+    /// `docker-archive:FILE[:TAG]`
+    #[arg(required = true)]
+    pub(crate) source: String,
+    /// The file to write; replaced when the new one is whole
+    #[arg(short, long, value_name = "FILE.sif", required = true)]
+    pub(crate) output: PathBuf,
+    /// `gzip`: every runtime mounts it; `zstd`: ten times as fast, for Linux 4.14 and later
+    #[arg(long, value_enum, default_value = "gzip")]
+    pub(crate) compression: SifCompression,
+    /// How hard to compress: 1 to 12 for gzip, 1 to 22 for zstd
+    #[arg(long, value_name = "N")]
+    pub(crate) level: Option<u8>,
+    /// Bytes of a block: a power of two from 4096 to 1048576
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
+    pub(crate) block_size: u32,
+    /// Keep device nodes, which are of use to root alone
+    #[arg(long)]
+    pub(crate) devices: bool,
+    /// Speak to these registries without TLS (loopback addresses need no mention)
+    #[arg(long = "insecure", value_name = "HOST[:PORT]")]
+    pub(crate) insecure: Vec<String>,
+}
+
+/// How file systems are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SifCompression {
+    Gzip,
+    Zstd,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SifCommand {
+    /// Shows what is in a file, and what it was made from
+    Inspect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Writes one object of a file to standard output, or to a file
+    Dump {
+        /// The file
+        file: PathBuf,
+        /// The object's number, as `inspect` shows it
+        id: u32,
+        /// Where to
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Checks the signatures of a file against public keys
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// Files with OpenPGP public keys
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+    },
+    /// Signs a file with an OpenPGP secret key, as `apptainer sign` does
+    Sign {
+        /// The file
+        file: PathBuf,
+        /// A file with the secret key, armoured and without a passphrase
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
 }

@@ -165,7 +165,7 @@ impl Job<'_> {
                 Some(Why::Asked)
             } else if matches!(
                 target,
-                Target::OciArchive { .. } | Target::DockerArchive { .. }
+                Target::OciArchive { .. } | Target::DockerArchive { .. } | Target::Squashfs(_)
             ) {
                 Some(Why::Archive)
             } else {

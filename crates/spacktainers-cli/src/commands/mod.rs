@@ -8,6 +8,7 @@ mod lock;
 mod plan;
 mod run;
 mod session;
+mod sif;
 
 use std::future::Future;
 
@@ -38,6 +39,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),
+        Command::Sif(args) => sif::run(args, context),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -12,7 +12,7 @@ use spacktainers::content::Content;
 use spacktainers::image::LayerContent;
 use spacktainers::project::Settings;
 use spacktainers::run::{Invocation, command, replace_process, sandbox};
-use spacktainers::source::{self, ImageSource};
+use spacktainers::source::{self, ImageSource, LoadedImage, LoadedLayer};
 use spacktainers::unpack::unpack;
 
 use super::session::{Session, build_failure, container_failure};
@@ -142,7 +142,7 @@ async fn find_image(source: &str, context: &Context) -> Result<Unpackable, Failu
     })
 }
 
-fn host_architecture() -> BaseArchitecture {
+pub(super) fn host_architecture() -> BaseArchitecture {
     match std::env::consts::ARCH {
         "aarch64" => BaseArchitecture::Arm64,
         _ => BaseArchitecture::Amd64,
@@ -150,6 +150,20 @@ fn host_architecture() -> BaseArchitecture {
 }
 
 async fn build_container(name: &str, context: &Context) -> Result<Unpackable, Failure> {
+    let image = build_image(name, context).await?;
+    Ok(Unpackable {
+        key: key(image.layers.iter().map(|layer| layer.diff_id)),
+        layers: image
+            .layers
+            .into_iter()
+            .map(|layer| layer.content)
+            .collect(),
+        config: image.config,
+    })
+}
+
+/// The image of a container of the project, sent nowhere. Libraries that it lacks are no reason not to look into it.
+pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedImage, Failure> {
     let project = sound_project(context)?;
     let architecture = architecture(context)?.unwrap_or_else(host_architecture);
     let selected = project
@@ -173,17 +187,22 @@ async fn build_container(name: &str, context: &Context) -> Result<Unpackable, Fa
         .map_err(build_failure)?;
     let mut layers = Vec::new();
     for layer in &made.image.layers {
-        layers.push(match &layer.content {
+        let content = match &layer.content {
             LayerContent::Here(content) => content.clone(),
             LayerContent::Remote(_) => base::layer_content(layer, session.base())
                 .await
                 .map_err(|error| Failure::new(Exit::Refused, error))?,
+        };
+        layers.push(LoadedLayer {
+            diff_id: layer.diff_id,
+            digest: Some(layer.descriptor.digest),
+            content,
         });
     }
     let config =
         ImageConfig::parse(&made.image.config).map_err(|error| Failure::new(Exit::Fault, error))?;
-    Ok(Unpackable {
-        key: key(made.image.layers.iter().map(|layer| layer.diff_id)),
+    Ok(LoadedImage {
+        manifest: Some(made.image.manifest_descriptor.digest),
         config,
         layers,
     })

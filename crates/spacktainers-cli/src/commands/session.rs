@@ -15,6 +15,7 @@ use spacktainers::project::{MirrorSettings, Settings};
 use spacktainers::publish::PublishContext;
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
+use spacktainers::sif::SquashfsOptions;
 
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -89,6 +90,7 @@ impl Session {
             cache: self.cache.clone(),
             jobs: context.jobs,
             reporter: context.reporter.clone(),
+            squashfs: SquashfsOptions::new(context.jobs),
         }
     }
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Build caches sign their manifests this way, and Debian's archives their release files. Start at
-//! [`verify`]: it gives back the text that was signed, and only that. Who needs the text of an entry
+//! [`verify`] (and [`SecretKey`] for signing): it gives back the text that was signed, and only that. Who needs the text of an entry
 //! that may be unsigned uses [`unverified_text`].
 //!
 //! The verdict is that of `gpg --verify` with a key ring of just the given keys, and stricter in two
@@ -26,6 +26,7 @@
 mod error;
 mod framework;
 mod keys;
+mod sign;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use pgp::packet::{Signature, SignatureType, SubpacketData};
 
 pub use error::{KeyError, SignatureError};
 pub use keys::PublicKeys;
+pub use sign::{ClearSigned, SecretKey, SignError};
 
 use keys::SigningKey;
 

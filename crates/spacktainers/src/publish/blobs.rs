@@ -8,7 +8,7 @@ use super::progress::Task;
 use super::{PublishContext, PublishError, Target};
 use crate::content::Content;
 use crate::event::TaskKind;
-use crate::image::{Image, LayerContent, RegistryOrigin};
+use crate::image::{Image, LayerContent, RecordedLayer, RegistryOrigin};
 
 /// The blobs of one image, config first.
 pub(super) struct Blobs<'a> {
@@ -38,18 +38,7 @@ impl<'a> Blobs<'a> {
             if !seen.insert(layer.descriptor.digest) {
                 continue;
             }
-            let mut origins: Vec<_> = layer.origins.iter().collect();
-            if let LayerContent::Remote(origin) = &layer.content {
-                origins.push(origin);
-            }
-            let mut known = HashSet::new();
-            origins.retain(|origin| known.insert(*origin));
-            all.push(Blob {
-                descriptor: &layer.descriptor,
-                title: &layer.title,
-                content: layer.content.clone(),
-                origins,
-            });
+            all.push(Blob::of(layer));
         }
         Self { image, all }
     }
@@ -60,7 +49,23 @@ impl<'a> Blobs<'a> {
     }
 }
 
-impl Blob<'_> {
+impl<'a> Blob<'a> {
+    /// A layer, and every repository that is known to hold it.
+    pub(super) fn of(layer: &'a RecordedLayer) -> Self {
+        let mut origins: Vec<_> = layer.origins.iter().collect();
+        if let LayerContent::Remote(origin) = &layer.content {
+            origins.push(origin);
+        }
+        let mut known = HashSet::new();
+        origins.retain(|origin| known.insert(*origin));
+        Self {
+            descriptor: &layer.descriptor,
+            title: &layer.title,
+            content: layer.content.clone(),
+            origins,
+        }
+    }
+
     /// The bytes on this machine; fetched into the local cache when they are not here yet. Two
     /// targets that want the same blob fetch it once: the cache lets one in at a time.
     pub(super) async fn content(

@@ -59,7 +59,11 @@ pub async fn existing(
             let (directory, name) = (directory.clone(), reference.clone());
             blocking(target, move || read_layout(&directory, name.as_deref())).await
         }
-        Target::OciArchive { .. } | Target::DockerArchive { .. } => Ok(None),
+        Target::Sif(file) => {
+            let file = file.clone();
+            blocking(target, move || Ok(read_sif(&file))).await
+        }
+        Target::OciArchive { .. } | Target::DockerArchive { .. } | Target::Squashfs(_) => Ok(None),
     }
 }
 
@@ -95,6 +99,21 @@ fn read_layout(root: &Path, name: Option<&str>) -> Result<Option<Existing>, Publ
         return Ok(None);
     };
     Ok(assemble(descriptor, *manifest, &config))
+}
+
+/// The image that a SIF file of ours was made from; others do not say.
+fn read_sif(path: &Path) -> Option<Existing> {
+    let mut sif = crate::sif::inspect::open(path).ok()?;
+    let record = crate::sif::inspect::record(&mut sif)?;
+    let config = crate::sif::inspect::image_config(&mut sif, "")?;
+    let digest = record.image?;
+    let descriptor = Descriptor::new(oci_format::media_type::IMAGE_MANIFEST, digest, 0);
+    let manifest = ImageManifest::new(descriptor.clone(), Vec::new());
+    Some(Existing {
+        descriptor,
+        manifest,
+        config,
+    })
 }
 
 /// A small blob of the layout; nothing when it is missing or damaged: then it has to be written.

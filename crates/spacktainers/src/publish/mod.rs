@@ -3,7 +3,8 @@
 //! ```text
 //! Image ─► publish ─┬─ registry.rs   HEAD, mount, upload; manifest by digest; tag last
 //!                   ├─ layout.rs     blobs, then index.json, each by rename
-//!                   └─ archive.rs    one tar, by rename
+//!                   ├─ archive.rs    one tar, by rename
+//!                   └─ sif.rs        one SIF file or squashfs, by rename
 //! ```
 //!
 //! Start at [`publish`] and [`Target`]; [`existing`] reads back what a target holds.
@@ -24,6 +25,7 @@ mod layout;
 mod progress;
 mod receipt;
 mod registry;
+mod sif;
 mod target;
 
 use std::num::NonZeroUsize;
@@ -35,6 +37,7 @@ use crate::event::Reporter;
 use crate::image::Image;
 use crate::local_cache::LocalCache;
 use crate::registry::RegistryClient;
+use crate::sif::SquashfsOptions;
 use blobs::Blobs;
 
 pub use existing::{Existing, existing};
@@ -52,6 +55,8 @@ pub struct PublishContext {
     pub jobs: NonZeroUsize,
     /// Who watches.
     pub reporter: Arc<dyn Reporter>,
+    /// How file systems are written, for SIF files and bare ones.
+    pub squashfs: SquashfsOptions,
 }
 
 /// Sends `image` to all `targets` at once.
@@ -70,6 +75,10 @@ pub async fn publish(
         } => layout::write(blobs, target, directory, reference.as_deref(), context).await,
         Target::OciArchive { .. } | Target::DockerArchive { .. } => {
             archive::write(blobs, target, context).await
+        }
+        Target::Sif(file) => sif::write(blobs, target, file, sif::Form::Sif, context).await,
+        Target::Squashfs(file) => {
+            sif::write(blobs, target, file, sif::Form::Squashfs, context).await
         }
     }))
     .await;

@@ -8,6 +8,7 @@ use oci_format::{Digest, JsonError};
 
 use super::Target;
 use crate::registry::RegistryError;
+use crate::sif::SifWriteError;
 
 /// What a target now holds, and what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +147,14 @@ pub enum PublishError {
         /// What is wrong with it.
         source: JsonError,
     },
+    /// A file system that cannot be made of the layers.
+    #[error("cannot write `{}`", path.display())]
+    Sif {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<SifWriteError>,
+    },
     /// A thread of ours ended in the middle.
     #[error("writing `{0}` was interrupted")]
     Interrupted(Box<Target>),
@@ -157,6 +166,7 @@ impl PublishError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Changed { .. } => true,
+            Self::Sif { source, .. } => source.is_verification(),
             Self::Registry { source, .. } | Self::Fetch { source, .. } => source.is_verification(),
             _ => false,
         }
@@ -179,6 +189,19 @@ impl PublishError {
                 _ => None,
             },
             _ => None,
+        }
+    }
+
+    /// Turns what hinders a file system into ours.
+    pub(super) fn sif(path: &Path, source: SifWriteError) -> Self {
+        let path = path.to_owned();
+        if source.is_full() {
+            let source = io::Error::new(io::ErrorKind::StorageFull, source);
+            return Self::Full { path, source };
+        }
+        Self::Sif {
+            path,
+            source: Box::new(source),
         }
     }
 

@@ -5,6 +5,8 @@
 //! oci:DIRECTORY[:name]
 //! oci-archive:FILE[:name]
 //! docker-archive:FILE[:repository:tag]
+//! sif:FILE
+//! squashfs:FILE
 //! ```
 //!
 //! Paths end at the first colon, as skopeo and podman have it.
@@ -43,6 +45,10 @@ pub enum Target {
         /// The name that `docker load` gives it.
         reference: Option<Reference>,
     },
+    /// A SIF file, for Apptainer and Singularity; the file is replaced.
+    Sif(PathBuf),
+    /// The bare file system, for uenv and whoever mounts squashfs; the file is replaced.
+    Squashfs(PathBuf),
 }
 
 /// Why a text is not a target, and where in it.
@@ -64,11 +70,13 @@ pub enum TargetFault {
     #[error("a transport must come first; did you mean `{0}`?")]
     MissingTransport(String),
     /// `dokcer://…`
-    #[error("there is no transport `{0}`; use docker://, oci:, oci-archive: or docker-archive:")]
+    #[error(
+        "there is no transport `{0}`; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:"
+    )]
     UnknownTransport(String),
     /// A transport that is known and cannot be written to by this version.
     #[error(
-        "the transport `{0}` is not supported yet; use docker://, oci:, oci-archive: or docker-archive:"
+        "the transport `{0}` is not supported yet; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:"
     )]
     NotSupportedYet(&'static str),
     /// `docker:host/name`
@@ -101,7 +109,7 @@ impl TargetError {
 }
 
 /// Transports that are planned: their errors say so instead of calling them unknown.
-const PLANNED: [(&str, &str); 3] = [("sif:", "sif"), ("s3://", "s3"), ("oras://", "oras")];
+const PLANNED: [(&str, &str); 2] = [("s3://", "s3"), ("oras://", "oras")];
 
 /// A fault and the bytes before it.
 type Fault = (usize, TargetFault);
@@ -153,6 +161,9 @@ fn parse(text: &str) -> Result<Target, Fault> {
                 reference: name.map(|(name, at)| reference(name, at)).transpose()?,
             })
         }
+        "sif" | "squashfs" if rest.is_empty() => Err((at, TargetFault::MissingPath)),
+        "sif" => Ok(Target::Sif(rest.into())),
+        "squashfs" => Ok(Target::Squashfs(rest.into())),
         // `host:5000/name` and `name:tag` have a colon and no transport.
         other
             if other.contains(['.', '/'])
@@ -215,6 +226,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (transport, path, name) = match self {
             Self::Registry(reference) => return write!(f, "docker://{reference}"),
+            Self::Sif(file) => ("sif", file, None),
+            Self::Squashfs(file) => ("squashfs", file, None),
             Self::OciLayout {
                 directory,
                 reference,
@@ -244,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_four_transports_are_read_as_skopeo_reads_them() {
+    fn the_transports_are_read_as_skopeo_reads_them() {
         for text in [
             "docker://127.0.0.1:5000/a/b:c",
             "oci:dir",
@@ -254,6 +267,8 @@ mod tests {
             "oci-archive:image.tar:v1",
             "docker-archive:image.tar",
             "docker-archive:image.tar:ghcr.io/a/b:v1",
+            "sif:image.sif",
+            "squashfs:/a/image.squashfs",
         ] {
             assert_eq!(shown(text), text);
         }
@@ -289,13 +304,14 @@ mod tests {
             ),
             (
                 "dokcer://h.io/a",
-                "there is no transport `dokcer`; use docker://, oci:, oci-archive: or docker-archive:, at character 1",
+                "there is no transport `dokcer`; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:, at character 1",
             ),
             (
                 "docker://h.io/A",
                 "repository names are lower case, at character 15",
             ),
             ("oci:", "a path is missing, at character 5"),
+            ("sif:", "a path is missing, at character 5"),
             ("oci::v1", "a path is missing, at character 5"),
             ("oci:dir:", "a name is missing after `:`, at character 9"),
             (
@@ -318,7 +334,7 @@ mod tests {
 
     #[test]
     fn planned_transports_are_refused_as_such() {
-        for text in ["sif:image.sif", "s3://bucket/key.sif", "oras://h.io/a:b"] {
+        for text in ["s3://bucket/key.sif", "oras://h.io/a:b"] {
             let error = text.parse::<Target>().expect_err("not yet");
             assert!(
                 matches!(error.fault, TargetFault::NotSupportedYet(_)),

@@ -17,8 +17,10 @@
 
 mod contents;
 mod error;
+pub mod inspect;
 mod metadata;
 mod scan;
+pub mod signing;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -73,10 +73,7 @@ pub(super) async fn write(
             )
         }
         Target::OciArchive { file, reference } => (file, descriptor.clone(), reference.clone()),
-        Target::Registry(_)
-        | Target::OciLayout { .. }
-        | Target::Sif(_)
-        | Target::Squashfs(_) => {
+        Target::Registry(_) | Target::OciLayout { .. } | Target::Sif(_) | Target::Squashfs(_) => {
             return Err(PublishError::Interrupted(Box::new(target.clone())));
         }
     };

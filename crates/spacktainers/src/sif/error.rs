@@ -68,6 +68,14 @@ pub enum SifWriteError {
 }
 
 impl SifWriteError {
+    /// The same about the layer whose content could not be read.
+    pub(super) fn of_layer(self, number: usize) -> Self {
+        match self {
+            Self::Open { source, .. } => Self::Open { number, source },
+            other => other,
+        }
+    }
+
     /// Whether bytes are not what their digest says.
     #[must_use]
     pub fn is_verification(&self) -> bool {

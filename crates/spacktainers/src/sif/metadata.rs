@@ -7,7 +7,7 @@ use oci_format::layer::merge::{Kind, MergedTree};
 use oci_format::layer::tar::{Limits, Policy, TarReader};
 use sif_format::singularity::{self, EntryKind, ExistingRoot, MetadataObject, Notice, RootEntry};
 
-use super::scan::LAYER_LIMIT;
+use super::read_ahead::LAYER_LIMIT;
 use super::{SifInput, SifWriteError, facts};
 use crate::source::LoadedLayer;
 

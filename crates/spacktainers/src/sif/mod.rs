@@ -1,15 +1,13 @@
 //! SIF files, straight from layers: nothing is unpacked, nothing is run, and no privileges are needed.
 //!
 //! ```text
-//! layers ─► scan ───────► MergedTree ─┬─► metadata ─► what Apptainer puts over an image ─┐
-//!           headers only              │                                                 ├─► tree ─┐
-//!                                     └─────────────────────────────────────────────────┘         ├─► squashfs in a SIF
-//! layers ─► contents ───► the bytes of files that survive, each layer once, in the order they come┘
+//! layers ─► contents ─┬─► the bytes of files that survive ────────────────────────────┐
+//!                     └─► MergedTree ─┬─► metadata ─► what Apptainer puts over it ─┐   ├─► squashfs in a SIF
+//!                                     └────────────────────────────────────────────┴─► tree
 //! ```
 //!
-//! The layers are read twice: once for their headers, to know what survives, and once for contents. The first pass
-//! checks digests as well, so that nothing is written that is not what the image's manifest promised.
-//! Memory holds names and metadata, never contents.
+//! Each layer is decompressed once, the top one first; it is checked against its digest on the way, so that nothing gets
+//! its name that is not what the image's manifest promised. Memory holds names and metadata, never contents.
 //!
 //! The same layers and config give the same file, byte for byte, whatever the number of threads.
 //!
@@ -19,7 +17,8 @@ mod contents;
 mod error;
 pub mod inspect;
 mod metadata;
-mod scan;
+mod read_ahead;
+mod shadow;
 pub mod signing;
 #[cfg(test)]
 mod tests;
@@ -170,23 +169,20 @@ pub fn write_sif<W: Write + Seek>(
     watch: &Watch<'_>,
     out: W,
 ) -> Result<(W, SifSummary), SifWriteError> {
-    let merged = scan::merge(input.layers, options.threads)?;
-    let over = metadata::assemble(input, &merged)?;
     let container = Container::new(
         image_id(input),
         i64::try_from(input.time).unwrap_or(i64::MAX),
     );
     let mut file = SifWriter::create(out, container)?;
-    for object in &over.objects {
-        file.append(object.new_object(), object.content())?;
-    }
+    // First, as what stands beside it is known when the layers have been read.
     let mut partition = file.begin(NewObject::partition(Partition {
         file_system: FileSystem::Squashfs,
         kind: PartitionKind::PrimarySystem,
         arch: architecture(&input.architecture),
     }))?;
     let mut squashfs = Writer::new(&mut partition, options.options(input.time))?;
-    let contents = contents::write(input.layers, &merged, &mut squashfs, watch)?;
+    let (merged, contents) = contents::write(input.layers, &mut squashfs, watch)?;
+    let over = metadata::assemble(input, &merged)?;
     let built = tree::build(
         &merged,
         &contents,
@@ -197,6 +193,9 @@ pub fn write_sif<W: Write + Seek>(
     )?;
     squashfs.finish(&built.tree)?.patch()?;
     partition.finish()?;
+    for object in &over.objects {
+        file.append(object.new_object(), object.content())?;
+    }
     let tree = tree_digest(&merged, |file| contents.digest(file))?;
     let record = SifRecord {
         version: 1,
@@ -231,9 +230,8 @@ pub fn write_squashfs<W: Write + Seek>(
     watch: &Watch<'_>,
     out: W,
 ) -> Result<(W, SifSummary), SifWriteError> {
-    let merged = scan::merge(layers, options.threads)?;
     let mut squashfs = Writer::new(out, options.options(time))?;
-    let contents = contents::write(layers, &merged, &mut squashfs, watch)?;
+    let (merged, contents) = contents::write(layers, &mut squashfs, watch)?;
     let built = tree::build(
         &merged,
         &contents,
@@ -261,11 +259,9 @@ pub fn write_squashfs<W: Write + Seek>(
 /// When a layer cannot be read, is not what its digest says, or cannot be merged.
 pub fn layers_tree_digest(
     layers: &[LoadedLayer],
-    threads: NonZeroUsize,
     watch: &Watch<'_>,
 ) -> Result<Digest, SifWriteError> {
-    let merged = scan::merge(layers, threads)?;
-    let contents = contents::hash(layers, &merged, watch)?;
+    let (merged, contents) = contents::hash(layers, watch)?;
     Ok(tree_digest(&merged, |file| contents.digest(file))?)
 }
 

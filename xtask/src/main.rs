@@ -4,6 +4,7 @@
 //! - [`test`]: installs what the tests need where a package manager is at hand, and runs them all;
 //! - [`tidy`]: rules about the code that no compiler checks; also run as a test.
 
+mod apptainer;
 mod demo;
 mod test;
 mod tidy;

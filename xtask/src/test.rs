@@ -26,6 +26,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("bwrap", "bubblewrap"),
     ("gpg", "gnupg"),
     ("mmdebstrap", "mmdebstrap"),
+    ("unsquashfs", "squashfs-tools"),
+    ("tar2sqfs", "squashfs-tools-ng"),
+    ("busybox", "busybox-static"),
     ("curl", "curl"),
     ("cc", "gcc"),
     ("python3", "python3"),
@@ -34,6 +37,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Installs, then runs all tests, the rules among them. The test runner has the last word.
 pub(crate) fn run(install: Install) -> Result<()> {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
+    let mut apptainer = None;
     if install == Install::Yes {
         install_programs()?;
         if let Some(folder) = install_moto()? {
@@ -41,12 +45,18 @@ pub(crate) fn run(install: Install) -> Result<()> {
             folders.extend(std::env::split_paths(&path));
             path = std::env::join_paths(folders)?;
         }
+        apptainer = crate::apptainer::install();
     }
-    run_command(
-        cargo()
-            .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-            .env("PATH", &path),
-    )
+    let mut tests = cargo();
+    tests
+        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .env("PATH", &path);
+    if let Some((program, share)) = apptainer {
+        tests
+            .env("SPACKTAINERS_APPTAINER", program)
+            .env("SPACKTAINERS_APPTAINER_SHARE", share);
+    }
+    run_command(&mut tests)
 }
 
 fn install_programs() -> Result<()> {

@@ -143,7 +143,8 @@ fi
 if [ -x /.singularity.d/test ]; then
     exec /.singularity.d/test "$@"
 fi
-echo "No test found in container"
+echo "No test found in container, executing /bin/sh -c true"
+exec /bin/sh -c true
 "#
         ),
     ),

@@ -4,11 +4,13 @@
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`interruptions`]: killed runs, full disks;
-//! - [`running`]: images that run.
+//! - [`running`]: images that run;
+//! - [`sif`]: SIF files, and what Apptainer makes of them.
 
 mod building;
 mod faults;
 mod interruptions;
 mod running;
+mod sif;
 mod support;
 mod trees;

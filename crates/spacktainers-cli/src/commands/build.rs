@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
 use spacktainers::project::{Definition, Project};
-use spacktainers::publish::{PublishError, Receipt, Target, existing, publish};
+use spacktainers::publish::{PublishError, Receipt, Target, existing, publish, send_ahead};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::lock::write_lock;
 use super::session::{Session, build_failure, container_failure};
@@ -101,23 +103,27 @@ impl Job<'_> {
         let locked = build::lock(&input, &container.spack_lock, &world)
             .await
             .map_err(build_failure)?;
+        let publishing = self.session.publish_context(self.context);
+        // Composing the last layer takes one processor for a moment; the others are on their way meanwhile.
+        let ahead = {
+            let (layers, targets) = (locked.known_layers(), stale.clone());
+            let (context, runtime) = (publishing.clone(), Handle::current());
+            spawn_blocking(move || runtime.block_on(send_ahead(layers, targets, context)))
+        };
         let made = build::image(
             &locked,
             &input,
             &container.spack_lock,
             &world,
             self.args.allow_missing_libraries,
-        )
-        .map_err(build_failure)?;
+        );
+        // How it ended is found out by publishing.
+        let _ = ahead.await;
+        let made = made.map_err(build_failure)?;
         self.tell_findings(&made);
         // What was decided is kept even if a target fails: the next run then goes on from there.
         write_lock(&container, &locked)?;
-        let outcomes = publish(
-            &made.image,
-            &stale,
-            &self.session.publish_context(self.context),
-        )
-        .await;
+        let outcomes = publish(&made.image, &stale, &publishing).await;
         let exit = outcomes.iter().map(exit_of).max().unwrap_or(Exit::Done);
         let version = container.version().unwrap_or_default();
         self.summary(&Summary {

@@ -12,7 +12,7 @@ use spacktainers::local_cache::LocalCache;
 use spacktainers::mirror::{Access, Network, RetryPolicy};
 use spacktainers::openpgp::PublicKeys;
 use spacktainers::project::{MirrorSettings, Settings};
-use spacktainers::publish::PublishContext;
+use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
 use spacktainers::sif::SquashfsOptions;
@@ -90,6 +90,7 @@ impl Session {
             cache: self.cache.clone(),
             jobs: context.jobs,
             reporter: context.reporter.clone(),
+            ahead: Ahead::default(),
             squashfs: SquashfsOptions::new(context.jobs),
         }
     }

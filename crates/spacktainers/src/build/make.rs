@@ -47,6 +47,19 @@ pub struct Locked<'a> {
     base_records: Vec<BaseRecord>,
 }
 
+impl Locked<'_> {
+    /// The layers that are known: those of the base and of packages.
+    #[must_use]
+    pub fn known_layers(&self) -> Vec<RecordedLayer> {
+        self.base
+            .layers
+            .iter()
+            .chain(&self.layers)
+            .cloned()
+            .collect()
+    }
+}
+
 /// An image, and what a person should know about it.
 #[derive(Debug)]
 pub struct Made {

@@ -7,7 +7,8 @@
 //!                   └─ sif.rs        one SIF file or squashfs, by rename
 //! ```
 //!
-//! Start at [`publish`] and [`Target`]; [`existing`] reads back what a target holds.
+//! Start at [`publish`] and [`Target`]; [`existing`] reads back what a target holds, and [`send_ahead`] brings layers to
+//! registries while the image is still being finished.
 //!
 //! Guaranteed:
 //! - one receipt or one reason for every target, in the order given; one that fails does not stop
@@ -17,6 +18,7 @@
 //! - what a target has is not sent again;
 //! - the same image gives the same bytes in layouts and archives.
 
+mod ahead;
 mod archive;
 mod blobs;
 mod existing;
@@ -40,6 +42,7 @@ use crate::registry::RegistryClient;
 use crate::sif::SquashfsOptions;
 use blobs::Blobs;
 
+pub use ahead::{Ahead, send_ahead};
 pub use existing::{Existing, existing};
 pub use receipt::{PublishError, Receipt};
 pub use target::{Target, TargetError, TargetFault};
@@ -55,6 +58,8 @@ pub struct PublishContext {
     pub jobs: NonZeroUsize,
     /// Who watches.
     pub reporter: Arc<dyn Reporter>,
+    /// What was brought to registries before the image was finished; a new one for each image.
+    pub ahead: Ahead,
     /// How file systems are written, for SIF files and bare ones.
     pub squashfs: SquashfsOptions,
 }

@@ -37,9 +37,18 @@ impl Receipt {
     /// A receipt before anything was done.
     pub(super) fn new(target: &Target, image: &crate::image::Image) -> Self {
         Self {
-            target: target.clone(),
             digest: image.manifest_descriptor.digest,
             media_type: image.manifest_descriptor.media_type.clone(),
+            ..Self::nothing(target)
+        }
+    }
+
+    /// The same for blobs that are not an image yet.
+    pub(super) fn nothing(target: &Target) -> Self {
+        Self {
+            target: target.clone(),
+            digest: Digest::of(b""),
+            media_type: String::new(),
             bytes_sent: 0,
             bytes_reused: 0,
             blobs_sent: 0,

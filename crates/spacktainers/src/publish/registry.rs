@@ -12,8 +12,9 @@ use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use oci_format::Reference;
+use oci_format::{Digest, Reference};
 
+use super::ahead::How;
 use super::blobs::{Blob, Blobs};
 use super::{PublishContext, PublishError, Receipt, Target};
 use crate::registry::{ManifestKey, Mount, RegistryError, Repository, Upload};
@@ -29,7 +30,7 @@ pub(super) async fn push(
     context: &PublishContext,
 ) -> Result<Receipt, PublishError> {
     let refused = PublishError::registry(target);
-    let repository = open(blobs, reference, context).map_err(&refused)?;
+    let repository = open(&blobs.all, reference, context).map_err(&refused)?;
     let image = blobs.image;
     let manifest = &image.manifest_descriptor;
     let tag = reference
@@ -47,7 +48,15 @@ pub(super) async fn push(
         }
         receipt.unchanged = tagged;
     } else {
-        receipt = push_blobs(blobs, &repository, target, context, receipt).await?;
+        receipt = push_blobs(
+            &blobs.all,
+            &repository,
+            target,
+            context,
+            receipt,
+            &|_, _| {},
+        )
+        .await?;
         let key = ManifestKey::Digest(manifest.digest);
         let put = repository.put_manifest(key, &manifest.media_type, image.manifest.clone());
         put.await.map_err(&refused)?;
@@ -61,14 +70,13 @@ pub(super) async fn push(
 }
 
 /// The target's repository, with leave to mount from the others of its registry.
-fn open(
-    blobs: &Blobs<'_>,
+pub(super) fn open(
+    blobs: &[Blob<'_>],
     reference: &Reference,
     context: &PublishContext,
 ) -> Result<Repository, RegistryError> {
     let repository = context.registry.repository(reference)?;
     let sources: BTreeSet<&str> = blobs
-        .all
         .iter()
         .flat_map(|blob| sources(blob, repository.registry()))
         .collect();
@@ -85,7 +93,7 @@ fn sources<'a>(blob: &'a Blob<'_>, registry: &'a str) -> impl Iterator<Item = &'
 /// Whether the manifest is there, and whether the tag points to it.
 async fn look(
     repository: &Repository,
-    digest: &oci_format::Digest,
+    digest: &Digest,
     tag: Option<&ManifestKey>,
 ) -> Result<(bool, bool), RegistryError> {
     let by_tag = async {
@@ -100,15 +108,26 @@ async fn look(
     Ok((by_digest.is_some(), by_digest.is_some() && tagged))
 }
 
-async fn push_blobs(
-    blobs: &Blobs<'_>,
+/// Brings all blobs that the repository lacks.
+pub(super) async fn push_blobs(
+    blobs: &[Blob<'_>],
     repository: &Repository,
     target: &Target,
     context: &PublishContext,
     mut receipt: Receipt,
+    on_brought: &(dyn Fn(Digest, How) + Sync),
 ) -> Result<Receipt, PublishError> {
     let refused = PublishError::registry(target);
-    let there: Vec<(&Blob<'_>, bool)> = stream::iter(&blobs.all)
+    let name = name(repository);
+    let mut unknown = Vec::new();
+    for blob in blobs {
+        match context.ahead.of(&name, blob.descriptor.digest) {
+            Some(How::Sent) => receipt.sent(blob.descriptor.size),
+            Some(How::Mounted) => receipt.mounted(blob.descriptor.size),
+            None => unknown.push(blob),
+        }
+    }
+    let there: Vec<(&Blob<'_>, bool)> = stream::iter(unknown)
         .map(async |blob| {
             let head = repository.blob_head(&blob.descriptor.digest).await?;
             // A registry that tells no size is believed; one that tells another is not.
@@ -138,6 +157,8 @@ async fn push_blobs(
     stream::iter(missing.into_iter().map(Ok))
         .try_for_each_concurrent(context.jobs.get(), async |blob| {
             let mounted = bring(blob, repository, target, context).await?;
+            let how = if mounted { How::Mounted } else { How::Sent };
+            on_brought(blob.descriptor.digest, how);
             let mut receipt = receipt.lock().unwrap_or_else(PoisonError::into_inner);
             if mounted {
                 receipt.mounted(blob.descriptor.size);
@@ -148,6 +169,11 @@ async fn push_blobs(
         })
         .await?;
     Ok(receipt.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What tells this repository from all others.
+pub(super) fn name(repository: &Repository) -> String {
+    format!("{}/{}", repository.registry(), repository.name())
 }
 
 /// Mounts the blob or sends it; says whether it was mounted.

@@ -116,6 +116,7 @@ pub(crate) fn context(directory: &Path, settings: RegistrySettings) -> PublishCo
         cache: LocalCache::open(directory.join("cache")).expect("a cache"),
         jobs: NonZeroUsize::new(3).expect("not zero"),
         reporter: Arc::new(Silent),
+        ahead: spacktainers::publish::Ahead::default(),
         squashfs: spacktainers::sif::SquashfsOptions::new(std::num::NonZeroUsize::MIN),
     }
 }

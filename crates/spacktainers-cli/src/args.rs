@@ -149,7 +149,7 @@ pub(crate) struct SifArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct SifMakeArgs {
     /// A container of the project, or an image: `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`,
-    /// `docker-archive:FILE[:TAG]`
+    /// `docker-archive:FILE[:TAG]`, or a definition file `FILE.def`
     #[arg(required = true)]
     pub(crate) source: String,
     /// The file to write; replaced when the new one is whole
@@ -164,6 +164,9 @@ pub(crate) struct SifMakeArgs {
     /// Bytes of a block: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     pub(crate) block_size: u32,
+    /// A value for `{{ NAME }}` in a definition file; may be given several times
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    pub(crate) build_args: Vec<String>,
     /// Keep device nodes, which are of use to root alone
     #[arg(long)]
     pub(crate) devices: bool,

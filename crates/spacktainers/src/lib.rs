@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod base;
 pub mod build;
 pub mod content;
+pub mod deffile;
 pub mod diagnostic;
 pub mod event;
 pub mod fetch;

@@ -2,17 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use oci_format::Digest;
 use serde_json::{Value, json};
+use sif_format::deffile::BuildArguments;
 use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
-use spacktainers::project::{Definition, Project};
+use spacktainers::deffile;
+use spacktainers::project::{Definition, DefinitionKind, Project};
 use spacktainers::publish::{PublishError, Receipt, Target, existing, publish, send_ahead};
+use spacktainers::sif::{SquashfsOptions, inspect};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::lock::write_lock;
 use super::session::{Session, build_failure, container_failure};
-use super::{architecture, block_on, sound_project};
+use super::{architecture, block_on, sif, sound_project};
 use crate::args::BuildArgs;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -78,6 +82,9 @@ struct Job<'a> {
 impl Job<'_> {
     async fn build(&self) -> Result<Exit, Failure> {
         let start = Instant::now();
+        if let DefinitionKind::Deffile(_) = self.definition.kind {
+            return self.build_deffile(start).await;
+        }
         let before = self.context.reporter.fetched();
         let container =
             Container::load(self.project, self.definition).map_err(container_failure)?;
@@ -135,6 +142,67 @@ impl Job<'_> {
             took: start.elapsed(),
         });
         Ok(exit)
+    }
+
+    /// A container that a definition file describes. It is written again if the file, or the image that it begins with,
+    /// is another one than before.
+    async fn build_deffile(&self, start: Instant) -> Result<Exit, Failure> {
+        let definition = self.definition;
+        let folder = &self.project.folder;
+        let shown = definition
+            .file
+            .strip_prefix(folder)
+            .unwrap_or(&definition.file);
+        let plan = sif::plan(
+            &definition.file,
+            shown,
+            &BuildArguments::new(),
+            self.context,
+        )?;
+        let version = plan.version().unwrap_or_default().to_owned();
+        let targets = fill(&self.args.targets, definition, &version)?;
+        let files = targets.iter().map(|target| match target {
+            Target::Sif(file) => Ok(file),
+            other => Err(Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!(
+                    "a definition file makes SIF files, and `{other}` is something else"
+                ),
+            )
+            .hint("write `--to sif:FILE`")),
+        });
+        let files: Vec<_> = files.collect::<Result<_, _>>()?;
+        let mut base = self.session.base().clone();
+        base.folder.clone_from(folder);
+        let prepared = deffile::prepare(&plan, folder, definition.architecture, &base)
+            .await
+            .map_err(|error| sif::deffile_failure(error, &definition.file, self.context))?;
+        let input = prepared.input();
+        let text = Digest::of(input.definition.text.as_bytes());
+        for file in files {
+            let record = inspect::open(file)
+                .ok()
+                .and_then(|mut file| inspect::record(&mut file));
+            let is_current = record.is_some_and(|it| {
+                it.image == input.image && it.image.is_some() && it.definition == text
+            });
+            if is_current && !self.args.force {
+                printer::err(&format!(
+                    "{} is up to date in sif:{}",
+                    definition.title(),
+                    file.display()
+                ));
+                continue;
+            }
+            let summary = sif::write(
+                &input,
+                &SquashfsOptions::new(self.context.jobs),
+                file,
+                self.context,
+            )?;
+            sif::tell_made(file, input.image, &summary, start, self.context);
+        }
+        Ok(Exit::Done)
     }
 
     fn check_locked(&self, container: &Container<'_>) -> Result<(), Failure> {
@@ -334,7 +402,18 @@ pub(super) fn targets(
     templates: &[String],
     container: &Container<'_>,
 ) -> Result<Vec<Target>, Failure> {
-    let version = container.version().unwrap_or_default();
+    fill(
+        templates,
+        container.definition,
+        &container.version().unwrap_or_default(),
+    )
+}
+
+fn fill(
+    templates: &[String],
+    definition: &Definition,
+    version: &str,
+) -> Result<Vec<Target>, Failure> {
     // A tag has no `=`, which versions from git have.
     let version: String = version
         .chars()
@@ -348,8 +427,8 @@ pub(super) fn targets(
         .collect();
     let fill = |template: &String| {
         let text = template
-            .replace("{name}", &container.definition.name)
-            .replace("{arch}", container.definition.architecture.as_str())
+            .replace("{name}", &definition.name)
+            .replace("{arch}", definition.architecture.as_str())
             .replace("{version}", &version);
         text.parse::<Target>().map_err(|error| {
             Failure::new(Exit::Usage, error)

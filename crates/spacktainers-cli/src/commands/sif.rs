@@ -6,11 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use oci_format::Digest;
 use serde_json::{Value, json};
+use sif_format::deffile::{BuildArguments, BuildPlan, Deffile};
 use sif_format::squashfs::Compression;
+use spacktainers::deffile::{self, DeffileError, Prepared};
+use spacktainers::diagnostic::{Diagnostic, Sources};
 use spacktainers::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 use spacktainers::openpgp::{PublicKeys, SecretKey};
-use spacktainers::project::Settings;
+use spacktainers::project::{Settings, deffile_diagnostic};
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
@@ -20,6 +24,7 @@ use super::session::Session;
 use super::{architecture, block_on};
 use crate::args::{SifArgs, SifCommand, SifCompression, SifMakeArgs};
 use crate::context::{Context, Failure};
+use crate::diagnostics;
 use crate::exit::Exit;
 use crate::printer::{self, bytes};
 
@@ -72,36 +77,73 @@ fn options(args: &SifMakeArgs, context: &Context) -> Result<SquashfsOptions, Fai
     Ok(options)
 }
 
-/// An image, and how `bootstrap:` and `from:` call it.
-struct Origin {
-    image: LoadedImage,
-    bootstrap: String,
-    from: String,
+/// What a file is made from.
+enum Made {
+    Image {
+        image: LoadedImage,
+        bootstrap: String,
+        from: String,
+    },
+    Deffile(Box<Prepared>),
+}
+
+impl Made {
+    fn input(&self) -> Result<SifInput<'_>, SifWriteError> {
+        match self {
+            Self::Deffile(prepared) => Ok(prepared.input()),
+            Self::Image {
+                image,
+                bootstrap,
+                from,
+            } => SifInput::of_image(
+                &image.layers,
+                &image.config,
+                image.manifest,
+                bootstrap,
+                from,
+            ),
+        }
+    }
+
+    fn warnings(&self) -> &[String] {
+        match self {
+            Self::Deffile(prepared) => &prepared.warnings,
+            Self::Image { .. } => &[],
+        }
+    }
 }
 
 fn make(args: &SifMakeArgs, context: &Context) -> Result<Exit, Failure> {
     let options = options(args, context)?;
     let start = Instant::now();
-    let origin = block_on(origin(args, context))?;
-    let input = SifInput::of_image(
-        &origin.image.layers,
-        &origin.image.config,
-        origin.image.manifest,
-        &origin.bootstrap,
-        &origin.from,
-    )
-    .map_err(write_failure)?;
+    let made = block_on(origin(args, context))?;
+    for warning in made.warnings() {
+        context.reporter.event(Event::Warning(warning.clone()));
+    }
+    let input = made.input().map_err(write_failure)?;
+    let summary = write(&input, &options, &args.output, context)?;
+    tell_made(&args.output, input.image, &summary, start, context);
+    Ok(Exit::Done)
+}
+
+/// Writes the file and tells how it goes.
+pub(super) fn write(
+    input: &SifInput<'_>,
+    options: &SquashfsOptions,
+    output: &Path,
+    context: &Context,
+) -> Result<SifSummary, Failure> {
     let task = TaskId::next();
     let reporter = context.reporter.clone();
     reporter.event(Event::Started {
         task,
         kind: TaskKind::Write,
-        label: args.output.display().to_string(),
+        label: output.display().to_string(),
         total: None,
     });
     let watch = |bytes| reporter.event(Event::Advanced { task, bytes });
-    let summary = write_whole(&args.output, |file| {
-        let (_, summary) = write_sif(&input, &options, &watch, BufWriter::new(file))?;
+    let summary = write_whole(output, |file| {
+        let (_, summary) = write_sif(input, options, &watch, BufWriter::new(file))?;
         Ok(summary)
     });
     let outcome = match &summary {
@@ -110,17 +152,27 @@ fn make(args: &SifMakeArgs, context: &Context) -> Result<Exit, Failure> {
     };
     context.reporter.event(Event::Finished { task, outcome });
     let summary = summary?;
-    tell_made(args, &origin, &summary, start, context);
-    Ok(Exit::Done)
+    for warning in &summary.warnings {
+        context.reporter.event(Event::Warning(warning.clone()));
+    }
+    Ok(summary)
 }
 
-async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Origin, Failure> {
+async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Made, Failure> {
+    let is_deffile = Path::new(&args.source)
+        .extension()
+        .is_some_and(|it| it == "def");
+    if is_deffile && Path::new(&args.source).is_file() {
+        return of_deffile(args, context)
+            .await
+            .map(|it| Made::Deffile(Box::new(it)));
+    }
     if !args.source.contains(':') {
-        let built = super::run::build_image(&args.source, context).await?;
-        return Ok(Origin {
+        let image = super::run::build_image(&args.source, context).await?;
+        return Ok(Made::Image {
+            image,
             from: args.source.clone(),
             bootstrap: "spacktainers".to_owned(),
-            image: built,
         });
     }
     let source = ImageSource::parse(&args.source).map_err(|error| {
@@ -142,11 +194,89 @@ async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Origin, Failure
             Failure::new(exit, error)
         })?;
     let (bootstrap, from) = args.source.split_once(':').unwrap_or(("", &args.source));
-    Ok(Origin {
+    Ok(Made::Image {
         image,
         bootstrap: bootstrap.to_owned(),
         from: from.trim_start_matches("//").to_owned(),
     })
+}
+
+async fn of_deffile(args: &SifMakeArgs, context: &Context) -> Result<Prepared, Failure> {
+    let path = Path::new(&args.source);
+    let mut arguments = BuildArguments::new();
+    for text in &args.build_args {
+        arguments
+            .insert_text(text)
+            .map_err(|error| Failure::new(Exit::Usage, error))?;
+    }
+    let plan = plan(path, path, &arguments, context)?;
+    let session = Session::new(&Settings::default(), &args.insecure, context).await?;
+    let mut base = session.base().clone();
+    base.folder = PathBuf::new();
+    let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
+    deffile::prepare(&plan, Path::new(""), architecture, &base)
+        .await
+        .map_err(|error| deffile_failure(error, path, context))
+}
+
+/// Reads a definition file; its faults are shown.
+pub(super) fn plan(
+    path: &Path,
+    shown: &Path,
+    arguments: &BuildArguments,
+    context: &Context,
+) -> Result<BuildPlan, Failure> {
+    let bytes = read(path)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let why = anyhow::Error::new(error).context(format!("`{}` is not text", path.display()));
+        Failure::new(Exit::Usage, why)
+    })?;
+    let mut sources = Sources::default();
+    let source = sources.add(shown, &*text);
+    let resolution = Deffile::parse(&text).resolve(arguments);
+    let colours = printer::has_colours();
+    for fault in &resolution.faults {
+        if fault.is_error() || context.verbosity > printer::Verbosity::Quiet {
+            let told = deffile_diagnostic(fault, source);
+            printer::err(&diagnostics::render(&told, &sources, colours));
+            printer::err("");
+        }
+    }
+    resolution.plan.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("nothing can be built from `{}`", shown.display()),
+        )
+    })
+}
+
+pub(super) fn deffile_failure(error: DeffileError, path: &Path, context: &Context) -> Failure {
+    if let Some(span) = error.span()
+        && let Ok(text) = fs::read_to_string(path)
+        && !context.json
+    {
+        // What stands there has been understood, so the text is the one that it was read from.
+        let mut sources = Sources::default();
+        let source = sources.add(path, text);
+        let place = spack_format::yaml::Span::from_range(source, span.range());
+        let told = Diagnostic::error(place, error.to_string()).label("here");
+        printer::err(&diagnostics::render(
+            &told,
+            &sources,
+            printer::has_colours(),
+        ));
+    }
+    let exit = match &error {
+        error if error.is_definition() => Exit::Usage,
+        DeffileError::Load(error) if error.is_verification() => Exit::Unverified,
+        DeffileError::Load(_) => Exit::Refused,
+        DeffileError::Merge(error) if error.is_verification() => Exit::Unverified,
+        _ => Exit::Fault,
+    };
+    let hint = error.hint();
+    let mut failure = Failure::new(exit, error);
+    failure.hint = hint;
+    failure
 }
 
 /// Writes a file under a temporary name, and gives it its own when it is whole.
@@ -189,22 +319,19 @@ fn write_failure(error: SifWriteError) -> Failure {
     }
 }
 
-fn tell_made(
-    args: &SifMakeArgs,
-    origin: &Origin,
+pub(super) fn tell_made(
+    output: &Path,
+    image: Option<Digest>,
     summary: &SifSummary,
     start: Instant,
     context: &Context,
 ) {
-    for warning in &summary.warnings {
-        context.reporter.event(Event::Warning(warning.clone()));
-    }
     if context.json {
         let document = json!({
             "event": "result",
-            "file": args.output.display().to_string(),
+            "file": output.display().to_string(),
             "size": summary.size,
-            "image": origin.image.manifest.map(|it| it.to_string()),
+            "image": image.map(|it| it.to_string()),
             "tree": summary.tree.to_string(),
             "entries": summary.entries,
             "seconds": start.elapsed().as_secs_f64(),
@@ -214,7 +341,7 @@ fn tell_made(
     if context.verbosity > printer::Verbosity::Quiet {
         printer::err(&format!(
             "{}: {}, {} entries, tree {}; {:.1} s",
-            args.output.display(),
+            output.display(),
             bytes(summary.size),
             summary.entries,
             summary.tree,

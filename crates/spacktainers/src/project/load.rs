@@ -10,8 +10,8 @@ use spack_format::yaml::SourceId;
 use super::definition::{Inputs, digests, env_vars, inspections, shown, views};
 use super::discover::{Candidate, Form, discover};
 use super::{
-    DeffileDefinition, Definition, DefinitionKind, EPILOGUE_FILE, Project, ProjectError,
-    SETTINGS_FILE, Settings, SpackDefinition,
+    Definition, DefinitionKind, EPILOGUE_FILE, Project, ProjectError, SETTINGS_FILE, Settings,
+    SpackDefinition,
 };
 use crate::base::BaseSource;
 use crate::diagnostic::{Diagnostic, Sources};
@@ -204,7 +204,7 @@ impl Loader<'_> {
         // What is switched off may be as broken as it likes.
         let told = self.faults.len();
         let kind = match candidate.form {
-            Form::Deffile => self.deffile(&text),
+            Form::Deffile => self.deffile(&text, source),
             Form::Folder | Form::Flat => self.spack(&candidate, &text, source, settings, site),
         };
         if !candidate.enabled {
@@ -221,10 +221,10 @@ impl Loader<'_> {
         })
     }
 
-    fn deffile(&mut self, text: &str) -> DefinitionKind {
-        DefinitionKind::Deffile(DeffileDefinition {
-            version: super::deffile::version(text),
-        })
+    fn deffile(&mut self, text: &str, source: SourceId) -> DefinitionKind {
+        let (definition, faults) = super::deffile_faults::read(text, source);
+        self.faults.extend(faults);
+        DefinitionKind::Deffile(definition)
     }
 
     fn spack(

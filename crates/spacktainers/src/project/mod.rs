@@ -13,7 +13,7 @@
 //! - `discover`: which files are definitions;
 //! - [`definition`](Definition): one container, after merging what bears on it.
 
-mod deffile;
+mod deffile_faults;
 mod definition;
 mod discover;
 mod load;
@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use crate::base::BaseArchitecture;
 use crate::diagnostic::{Diagnostic, Sources};
 
+pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
 pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,

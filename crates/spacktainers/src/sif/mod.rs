@@ -27,7 +27,7 @@ mod tree;
 use std::io::{Seek, Write};
 use std::num::NonZeroUsize;
 
-use oci_format::layer::merge::tree_digest;
+use oci_format::layer::merge::{MergedTree, tree_digest};
 use oci_format::{Digest, ImageConfig};
 use serde::{Deserialize, Serialize};
 use sif_format::sif::{
@@ -154,6 +154,8 @@ pub struct SifRecord {
     pub image: Option<Digest>,
     /// Digest of the tree that the image's layers make, without what Apptainer's metadata adds.
     pub tree: Digest,
+    /// Digest of the definition's text, as the file has it.
+    pub definition: Digest,
     /// diffIDs of the layers, lowest first.
     pub layers: Vec<Digest>,
 }
@@ -201,6 +203,7 @@ pub fn write_sif<W: Write + Seek>(
         version: 1,
         image: input.image,
         tree,
+        definition: Digest::of(input.definition.text.as_bytes()),
         layers: input.layers.iter().map(|layer| layer.diff_id).collect(),
     };
     let record = serde_json::to_vec(&record).unwrap_or_default();
@@ -263,6 +266,14 @@ pub fn layers_tree_digest(
 ) -> Result<Digest, SifWriteError> {
     let (merged, contents) = contents::hash(layers, watch)?;
     Ok(tree_digest(&merged, |file| contents.digest(file))?)
+}
+
+/// The tree that layers make, without looking at contents.
+///
+/// # Errors
+/// As [`layers_tree_digest`].
+pub fn merged_tree(layers: &[LoadedLayer]) -> Result<MergedTree, SifWriteError> {
+    contents::names(layers)
 }
 
 /// One id for the same content, so that the file is the same each time.

@@ -1,0 +1,275 @@
+//! Definition files into SIF files.
+//!
+//! ```text
+//! BuildPlan ─► stages, in order: source ─► layers        registry, layout, archive, Debian packages, nothing
+//!                                %files ─► one layer more
+//!           ─► the last stage, with its scripts, labels and apps ─► SifInput
+//! ```
+//!
+//! Everything is a layer, so that what is written is written as any image is: in one stream, without a root file system on
+//! the disk, and without privileges. What has to *run* while the image is built (`%pre`, `%setup`, `%post`,
+//! `%appinstall`) is refused by name: there is no sandbox for it yet.
+//!
+//! Start at [`prepare`].
+
+mod error;
+mod files;
+mod parts;
+mod stage_files;
+
+use std::path::Path;
+
+use oci_format::{Digest, ImageConfig};
+use sif_format::deffile::{
+    BuildPlan, ExecutionPlace, FilesFrom, SectionKind, Source, Stage, Which,
+};
+use sif_format::singularity::{self, OciConfig};
+
+use crate::base::debian::{DebianSettings, DebianVariant};
+use crate::base::{self, BaseArchitecture, BaseContext, BaseSource};
+use crate::image::LayerContent;
+use crate::sif::SifInput;
+use crate::source::{self, ImageSource, LoadedLayer};
+
+pub use error::DeffileError;
+
+/// All that a SIF file of a definition file is made from.
+#[derive(Debug)]
+pub struct Prepared {
+    layers: Vec<LoadedLayer>,
+    config: Option<ImageConfig>,
+    source: singularity::Source,
+    definition: singularity::DefinitionParts,
+    architecture: BaseArchitecture,
+    /// Digest of the manifest of the last stage's image, where it has one.
+    pub image: Option<Digest>,
+    /// What the person who builds should know.
+    pub warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// What [`crate::sif::write_sif`] wants.
+    #[must_use]
+    pub fn input(&self) -> SifInput<'_> {
+        let created = self
+            .config
+            .as_ref()
+            .and_then(|config| config.created.as_deref());
+        SifInput {
+            layers: &self.layers,
+            source: self.source.clone(),
+            definition: self.definition.clone(),
+            image: self.image,
+            architecture: self.architecture.to_string(),
+            variant: self
+                .config
+                .as_ref()
+                .and_then(|config| config.variant.clone()),
+            time: created
+                .and_then(crate::assemble::parse_rfc3339)
+                .map_or(0, |it| it.0),
+        }
+    }
+}
+
+/// A stage that is there.
+struct Ready {
+    layers: Vec<LoadedLayer>,
+    config: Option<ImageConfig>,
+    image: Option<Digest>,
+    is_bare: bool,
+}
+
+/// Brings all that the plan needs. Relative paths of `%files` are taken from `folder`, as Apptainer takes them from where
+/// the build is started.
+///
+/// # Errors
+/// When something has to run, is not there, or cannot be fetched.
+pub async fn prepare(
+    plan: &BuildPlan,
+    folder: &Path,
+    architecture: BaseArchitecture,
+    context: &BaseContext,
+) -> Result<Prepared, DeffileError> {
+    let mut warnings = Vec::new();
+    for execution in plan.executions() {
+        match execution.section {
+            SectionKind::Test => {
+                warnings.push("%test was not run: run it with `apptainer test FILE`".to_owned())
+            }
+            section => {
+                return Err(DeffileError::Runs {
+                    section: section.to_string(),
+                    on_host: execution.place == ExecutionPlace::Host,
+                });
+            }
+        }
+    }
+    let mut ready: Vec<Ready> = Vec::new();
+    for stage in &plan.stages {
+        let mut begun = begin(&stage.source, architecture, context, &mut warnings).await?;
+        add_files(stage, &mut begun, &ready, folder, context).await?;
+        ready.push(begun);
+    }
+    let (Some(stage), Some(last)) = (plan.last(), ready.pop()) else {
+        return Err(DeffileError::Empty);
+    };
+    let source = match &last.config {
+        Some(config) if !last.is_bare => {
+            let json = serde_json::to_value(&config.config).unwrap_or_default();
+            singularity::Source::Oci(
+                OciConfig::from_json(json)
+                    .map_err(|error| DeffileError::Config(error.to_string()))?,
+            )
+        }
+        _ => singularity::Source::Bare,
+    };
+    Ok(Prepared {
+        layers: last.layers,
+        config: last.config,
+        source,
+        definition: parts::of(stage, plan.definition()),
+        architecture,
+        image: last.image,
+        warnings,
+    })
+}
+
+async fn begin(
+    source: &Source,
+    architecture: BaseArchitecture,
+    context: &BaseContext,
+    warnings: &mut Vec<String>,
+) -> Result<Ready, DeffileError> {
+    let image = match source {
+        Source::Docker(reference) => ImageSource::Registry(reference.to_string()),
+        Source::Oci(from) => ImageSource::OciLayout {
+            directory: (&from.path).into(),
+            reference: named(&from.image)?,
+        },
+        Source::OciArchive(from) => ImageSource::OciArchive {
+            file: (&from.path).into(),
+            reference: named(&from.image)?,
+        },
+        Source::DockerArchive(from) => ImageSource::DockerArchive {
+            file: (&from.path).into(),
+            reference: named(&from.image)?,
+        },
+        Source::Scratch => {
+            return Ok(Ready {
+                layers: Vec::new(),
+                config: None,
+                image: None,
+                is_bare: true,
+            });
+        }
+        Source::Debootstrap(wanted) => {
+            let mut settings = DebianSettings::new(&wanted.suite);
+            // With `%{OSVERSION}` and such the mirror is Apptainer's business; a plain one is ours.
+            settings.mirror = Some(wanted.mirror.clone()).filter(|it| it.contains("://"));
+            settings.packages.clone_from(&wanted.include);
+            settings.variant = DebianVariant::Minbase;
+            return debian(settings, architecture, context, warnings).await;
+        }
+        other => return Err(DeffileError::Source(other.agent())),
+    };
+    let loaded = source::load(&image, architecture, context).await?;
+    Ok(Ready {
+        layers: loaded.layers,
+        config: Some(loaded.config),
+        image: loaded.manifest,
+        is_bare: false,
+    })
+}
+
+fn named(which: &Which) -> Result<Option<String>, DeffileError> {
+    match which {
+        Which::Only => Ok(None),
+        Which::Named(name) => Ok(Some(name.clone())),
+        Which::Index(_) => Err(DeffileError::Index),
+    }
+}
+
+async fn debian(
+    settings: DebianSettings,
+    architecture: BaseArchitecture,
+    context: &BaseContext,
+    warnings: &mut Vec<String>,
+) -> Result<Ready, DeffileError> {
+    let mut context = context.clone();
+    context.debian = Some(settings);
+    let locked = base::resolve(&BaseSource::Debian, architecture, &context)
+        .await
+        .map_err(source::SourceError::from)?;
+    let made = base::materialise(&locked, &context)
+        .await
+        .map_err(source::SourceError::from)?;
+    warnings.extend(made.warnings);
+    let mut layers = Vec::new();
+    for layer in &made.layers {
+        let content = match &layer.content {
+            LayerContent::Here(content) => content.clone(),
+            LayerContent::Remote(_) => base::layer_content(layer, &context)
+                .await
+                .map_err(source::SourceError::from)?,
+        };
+        layers.push(LoadedLayer {
+            diff_id: layer.diff_id,
+            digest: Some(layer.descriptor.digest),
+            content,
+        });
+    }
+    Ok(Ready {
+        layers,
+        config: made.config,
+        image: None,
+        is_bare: true,
+    })
+}
+
+/// `%files` and `%appfiles`, each section a layer on top.
+async fn add_files(
+    stage: &Stage,
+    ready: &mut Ready,
+    before: &[Ready],
+    folder: &Path,
+    context: &BaseContext,
+) -> Result<(), DeffileError> {
+    let apps = stage
+        .apps
+        .iter()
+        .filter(|app| !app.files.is_empty())
+        .map(|app| (FilesFrom::Host, &app.files, Some(&app.name)));
+    let sections = stage
+        .files
+        .iter()
+        .map(|files| (files.from, &files.transfers, None));
+    for (from, transfers, app) in sections.chain(apps) {
+        if transfers.is_empty() {
+            continue;
+        }
+        let below = app.map_or_else(String::new, |name| format!("scif/apps/{name}"));
+        let (layers, cache, transfers) = (
+            ready.layers.clone(),
+            context.cache.clone(),
+            transfers.clone(),
+        );
+        let made = match from {
+            FilesFrom::Host => {
+                let folder = folder.to_owned();
+                base::blocking(move || files::layer(&transfers, &folder, &below, &layers, &cache))
+                    .await?
+            }
+            FilesFrom::Stage(index) => {
+                let source = before
+                    .get(index)
+                    .map(|it| it.layers.clone())
+                    .unwrap_or_default();
+                base::blocking(move || stage_files::layer(&transfers, &source, &layers, &cache))
+                    .await?
+            }
+        };
+        ready.layers.push(made);
+    }
+    Ok(())
+}

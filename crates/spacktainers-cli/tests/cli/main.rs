@@ -1,5 +1,6 @@
 //! The command as its users run it: whole outputs, exit codes, and what lies on the disk afterwards.
 //!
+//! - [`deffiles`]: definition files into SIF files;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`trees`]: what lies in images, against what real Spack installed;
@@ -8,6 +9,7 @@
 //! - [`sif`]: SIF files, and what Apptainer makes of them.
 
 mod building;
+mod deffiles;
 mod faults;
 mod interruptions;
 mod running;

@@ -100,15 +100,11 @@ fn sources(transfer: &FileTransfer, folder: &Path) -> Result<Vec<PathBuf>, Deffi
     if plain.exists() {
         return Ok(vec![plain]);
     }
-    let pattern = format!(
-        "{}/{}",
-        glob::Pattern::escape(&folder.display().to_string()),
-        transfer.source
-    );
-    let pattern = if transfer.source.starts_with('/') {
-        transfer.source.clone()
-    } else {
-        pattern
+    let folder = glob::Pattern::escape(&folder.display().to_string());
+    let pattern = match transfer.source.as_str() {
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative if folder.is_empty() => relative.to_owned(),
+        relative => format!("{folder}/{relative}"),
     };
     let found: Vec<PathBuf> = glob::glob(&pattern)
         .map_err(|_| missing())?

@@ -71,7 +71,7 @@ impl Device {
     /// As Linux's `new_encode_dev`; `None` when a number has too many bits.
     pub(super) fn encode(self) -> Option<u32> {
         (self.major < 1 << 12 && self.minor < 1 << 20)
-            .then(|| (self.minor & 0xff) | (self.major << 8) | ((self.minor & !0xff) << 12))
+            .then_some((self.minor & 0xff) | (self.major << 8) | ((self.minor & !0xff) << 12))
     }
 
     /// As Linux's `new_decode_dev`.

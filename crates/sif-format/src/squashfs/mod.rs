@@ -35,7 +35,10 @@ mod write;
 
 pub use compressor::Compressor;
 pub use layout::{Attributes, Device, Xattr, XattrNamespace};
-pub use read::ReadError;
+pub use read::{
+    Children, DirectoryPart, Entry, FilePart, FileReader, Image, Inode, InodeKind, Piece,
+    ReadError, Walk, read_everything,
+};
 pub use super_block::{Flags, SuperBlock};
 pub use write::{
     Compression, FileId, FileWriter, Finished, Kind, NodeId, Options, Summary, Tree, TreeError,

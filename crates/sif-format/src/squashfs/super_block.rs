@@ -23,7 +23,6 @@ const VERSION: (u16, u16) = (4, 0);
 pub struct Flags(u16);
 
 impl Flags {
-    pub(super) const NO_FRAGMENTS: Self = Self(0x0010);
     pub(super) const DEDUPLICATED: Self = Self(0x0040);
     pub(super) const EXPORTABLE: Self = Self(0x0080);
     pub(super) const COMPRESSOR_OPTIONS: Self = Self(0x0400);

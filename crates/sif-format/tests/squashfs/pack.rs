@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,7 +12,11 @@ use sif_format::squashfs::{
 };
 
 /// Writes all below `folder` to `image`, files in the order of their names.
-pub fn pack(folder: &Path, image: File, options: Options) -> Result<Summary, Box<dyn Error>> {
+pub(crate) fn pack(
+    folder: &Path,
+    image: File,
+    options: Options,
+) -> Result<Summary, Box<dyn Error>> {
     let mut writer = Writer::new(image, options)?;
     let mut tree = Tree::new(attributes(&fs::symlink_metadata(folder)?))?;
     let mut links: HashMap<(u64, u64), NodeId> = HashMap::new();
@@ -82,11 +85,4 @@ fn attributes(metadata: &Metadata) -> Attributes {
         gid: metadata.gid(),
         mtime: u32::try_from(metadata.mtime()).unwrap_or(0),
     }
-}
-
-/// Whether a program can be run.
-pub fn has(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join(OsStr::new(program)).is_file())
-    })
 }

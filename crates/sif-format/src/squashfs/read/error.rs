@@ -1,8 +1,10 @@
 //! Why an image cannot be read.
-use crate::squashfs::compressor::Compressor;
+
 use std::io;
 
-/// Why an image cannot be read (further).
+use crate::squashfs::compressor::Compressor;
+
+/// Why an image cannot be read (further). Places are bytes from the beginning of the image.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file could not be read.
@@ -31,10 +33,79 @@ pub enum ReadError {
         /// Which one.
         compressor: Compressor,
     },
+    /// A decompressor could not be set up.
+    #[error("cannot set up the decompressor")]
+    Decompressor(#[source] io::Error),
     /// The super block contradicts itself.
     #[error("the super block is wrong: {reason}")]
     SuperBlock {
         /// How.
         reason: &'static str,
     },
+    /// The end of the image is missing.
+    #[error("the image is cut off: it should have {expected} bytes and has {length}")]
+    CutOff {
+        /// Bytes that the super block speaks of.
+        expected: u64,
+        /// Bytes that are there.
+        length: u64,
+    },
+    /// Something refers to a place where that cannot be.
+    #[error("the image is damaged: {what} at byte {place} is not inside its part of the image")]
+    Outside {
+        /// What should be there.
+        what: &'static str,
+        /// Where.
+        place: u64,
+    },
+    /// A compressed block is not one, or not of the size it must have.
+    #[error("the image is damaged: the block at byte {place} {reason}")]
+    Block {
+        /// Where it begins.
+        place: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An inode that cannot be.
+    #[error("the image is damaged: inode {number} {reason}")]
+    Inode {
+        /// The number it has or should have.
+        number: u32,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A table has no entry of that number.
+    #[error("the image is damaged: there is no {what} number {index}")]
+    Missing {
+        /// Entry of which table.
+        what: &'static str,
+        /// Which one.
+        index: u64,
+    },
+    /// The walk comes to a directory for the second time, or is too deep in the tree.
+    #[error("cannot walk on at `{}`: {reason}", .path.escape_ascii())]
+    Walk {
+        /// The directory.
+        path: Vec<u8>,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The caller asks an inode for what only other kinds have.
+    #[error("inode {number} is not a {expected}")]
+    Kind {
+        /// The inode.
+        number: u32,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl From<ReadError> for io::Error {
+    /// For [`io::Read`] on top of an image: what failed below stays as it was.
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Input(error) => error,
+            error => Self::new(io::ErrorKind::InvalidData, error),
+        }
+    }
 }

@@ -2,10 +2,13 @@
 //!
 //! - [`demo`]: the main job on the embedded demo, shown running;
 //! - [`test`]: installs what the tests need where a package manager is at hand, and runs them all;
+//! - [`fuzz`]: every parser against inputs made to break it;
+//! - [`apptainer`]: Apptainer for tests;
 //! - [`tidy`]: rules about the code that no compiler checks; also run as a test.
 
 mod apptainer;
 mod demo;
+mod fuzz;
 mod test;
 mod tidy;
 mod tool;
@@ -17,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo             builds the demo's container onto a Debian base and runs it
   test             installs what the tests need, then runs every check and test
   test --no-install    the same with what this machine has; what is missing is SKIPPED
+  fuzz [SECONDS [TARGET…]]    fuzzes every parser for so many seconds, 10 by default
   tidy             checks the rules that no compiler checks
 ";
 
@@ -27,6 +31,10 @@ fn main() -> ExitCode {
         ["demo"] => demo::run_demo(),
         ["test"] => test::run(test::Install::Yes),
         ["test", "--no-install"] => test::run(test::Install::No),
+        ["fuzz"] => fuzz::run_targets(10, &[]),
+        ["fuzz", seconds, only @ ..] if seconds.parse::<u32>().is_ok() => {
+            fuzz::run_targets(seconds.parse().unwrap_or(10), only)
+        }
         ["tidy"] => tidy::run(),
         _ => {
             tool::say(USAGE);

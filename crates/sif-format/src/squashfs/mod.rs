@@ -17,11 +17,11 @@
 //! - [`Image`] reads what mksquashfs, tar2sqfs and [`Writer`] write, and believes nothing of it.
 //!
 //! ```text
-//! compressor    the numbers and names of compressors, and the way back from each we can read
+//! compressor    the numbers and names of compressors
 //! super_block   the 96 bytes
-//! layout        constants of the format, references, small encoders
+//! layout        constants of the format, attributes, devices
 //! write/        Tree, Writer
-//! read/         Image, walking, content, extended attributes
+//! read/         Image, walking, content, extended attributes, decompression
 //! ```
 //!
 //! Sources: Linux, `Documentation/filesystems/squashfs.rst` and `fs/squashfs/`; squashfs-tools-ng,

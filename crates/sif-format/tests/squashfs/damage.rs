@@ -150,6 +150,12 @@ fn every_truncation_is_an_error() {
             let right = matches!(error, ReadError::CutOff { .. } | ReadError::NotSquashfs);
             assert!(right, "{length}: {error}");
         }
+        // And when the super block says that this was all, there are tables that do not fit.
+        for length in 96..used {
+            let mut changed = bytes[..length as usize].to_vec();
+            changed[40..48].copy_from_slice(&length.to_le_bytes());
+            read(&changed).expect_err("cut off");
+        }
     }
 }
 
@@ -211,7 +217,20 @@ fn a_directory_inside_itself_is_refused() {
 
 #[test]
 fn a_tree_that_is_too_deep_is_refused() {
-    let depth = 2100;
+    // Paths have up to 4095 bytes: 2048 directories with names of one.
+    for (depth, fits) in [(2048, true), (2049, false)] {
+        let error = read_everything(&deep(depth), CONTENT);
+        let right = match error {
+            Ok(()) => fits,
+            Err(ReadError::Walk { path, .. }) => !fits && path.len() == 4097,
+            Err(_) => false,
+        };
+        assert!(right, "{depth}");
+    }
+}
+
+/// An image of directories within each other.
+fn deep(depth: usize) -> Vec<u8> {
     let mut path = Vec::new();
     let mut model = Model::new();
     for _ in 0..depth {
@@ -226,9 +245,7 @@ fn a_tree_that_is_too_deep_is_refused() {
         };
         model.insert(path.clone(), node);
     }
-    let bytes = write(&model, options(Compression::Gzip { level: 1 }, 4096));
-    let error = read_everything(&bytes, CONTENT).expect_err("too deep");
-    assert!(matches!(error, ReadError::Walk { .. }), "{error}");
+    write(&model, options(Compression::Gzip { level: 1 }, 4096))
 }
 
 #[test]

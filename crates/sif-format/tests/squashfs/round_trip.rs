@@ -29,6 +29,9 @@ fn file(bytes: Vec<u8>) -> Node {
     node(What::File(vec![Stretch::Bytes(bytes)]))
 }
 
+/// Images are read by one thread at a time, and by any.
+fn assert_send<T: Send>(_: &T) {}
+
 fn open(bytes: Vec<u8>) -> Image<Cursor<Vec<u8>>> {
     Image::open(Cursor::new(bytes)).expect("our own image")
 }
@@ -155,6 +158,7 @@ fn an_image_within_a_larger_file_is_found_at_its_offset() {
     bytes.extend_from_slice(&[0x55; 1000]);
     let length = image.len() as u64;
     let inside = Image::open_at(Cursor::new(bytes.clone()), 12_345, length).expect("there");
+    assert_send(&inside);
     assert_same(&model, &read(&inside).expect("readable"));
     // One byte less than the super block speaks of, though the file goes on.
     let used = inside.super_block().bytes_used;

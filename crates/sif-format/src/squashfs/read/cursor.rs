@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
+use crate::squashfs::layout::METADATA_BLOCK;
+
 use super::ReadError;
 use super::store::{Metadata, Store};
 
@@ -21,7 +23,9 @@ impl Region {
     /// More decompressed bytes than the stream can have: blocks take three bytes at least.
     pub(super) fn capacity(&self) -> u64 {
         let bytes = self.end.saturating_sub(self.start);
-        (bytes / 3).saturating_add(1).saturating_mul(8192)
+        (bytes / 3)
+            .saturating_add(1)
+            .saturating_mul(METADATA_BLOCK as u64)
     }
 }
 

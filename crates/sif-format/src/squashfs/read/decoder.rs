@@ -30,7 +30,7 @@ impl Decoder {
         })
     }
 
-    /// Decompresses into `room` and says how much of it is used; `None` when `packed` is no such
+    /// Decompresses `packed`, which is not empty, into `room` and says how much of it is used; `None` when `packed` is no such
     /// block or does not fit.
     pub(super) fn decode(&mut self, packed: &[u8], room: &mut [u8]) -> Option<usize> {
         match self {
@@ -42,6 +42,51 @@ impl Decoder {
                 let length = usize::try_from(stream.total_out()).ok()?;
                 (status == Status::StreamEnd).then_some(length)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn packed(compressor: Compressor, bytes: &[u8]) -> Vec<u8> {
+        match compressor {
+            Compressor::Zstd => zstd::bulk::compress(bytes, 1).expect("zstd"),
+            Compressor::Xz => {
+                let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+                encoder.write_all(bytes).expect("xz");
+                encoder.finish().expect("xz")
+            }
+            _ => {
+                let level = flate2::Compression::default();
+                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+                encoder.write_all(bytes).expect("zlib");
+                encoder.finish().expect("zlib")
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_never_grow_above_their_room() {
+        let bytes = vec![b'x'; 1 << 20];
+        for compressor in [Compressor::Gzip, Compressor::Xz, Compressor::Zstd] {
+            let mut decoder = Decoder::new(compressor).expect("a decoder");
+            let packed = packed(compressor, &bytes);
+            let mut room = vec![0; bytes.len()];
+            for cut in [1, packed.len() / 2, packed.len() - 1] {
+                let part = &packed[..cut];
+                assert_eq!(decoder.decode(part, &mut room), None, "{compressor}, {cut}");
+            }
+            for short in [0, 8192, bytes.len() - 1] {
+                let result = decoder.decode(&packed, &mut room[..short]);
+                assert_eq!(result, None, "{compressor} into {short}");
+            }
+            // After failures, all is well again.
+            assert_eq!(decoder.decode(&packed, &mut room), Some(bytes.len()));
+            assert_eq!(room, bytes);
         }
     }
 }

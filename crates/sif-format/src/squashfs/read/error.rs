@@ -82,10 +82,10 @@ pub enum ReadError {
         /// Which one.
         index: u64,
     },
-    /// The walk comes to a directory for the second time, or is too deep in the tree.
+    /// The walk comes to a directory for the second time, or to a path that is too long.
     #[error("cannot walk on at `{}`: {reason}", .path.escape_ascii())]
     Walk {
-        /// The directory.
+        /// Where.
         path: Vec<u8>,
         /// Why.
         reason: &'static str,

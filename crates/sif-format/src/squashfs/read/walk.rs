@@ -1,6 +1,7 @@
 //! All entries of an image, directories before what is in them.
 //!
-//! The walk ends whatever the image says: no directory is entered twice, and none too deep.
+//! The walk ends whatever the image says: no directory is entered twice, and no path is longer than
+//! Linux can name, which bounds the depth as well.
 
 use std::collections::HashSet;
 use std::io::{Read, Seek};
@@ -9,8 +10,8 @@ use super::children::Children;
 use super::inode::{Inode, InodeKind};
 use super::{Entry, Image, ReadError};
 
-/// Directories inside of each other. Linux cannot name what lies deeper: paths have 4096 bytes.
-pub(super) const DEPTH_MAX: usize = 2048;
+/// The longest path (Linux: `PATH_MAX`, without the NUL). Every directory adds two bytes at least.
+const PATH_MAX: usize = 4095;
 
 /// Walks through a tree, names in the order of their bytes. Ends after the first error.
 pub struct Walk<'a, R> {
@@ -54,18 +55,18 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         Ok(None)
     }
 
-    /// Opens `inode`, whose path is the present one, if it is a directory.
+    /// The entry of `inode`, whose path is the present one. A directory is where the walk goes on.
     fn enter(&mut self, inode: Inode) -> Result<Entry, ReadError> {
+        let refused = |reason| ReadError::Walk {
+            path: self.path.clone(),
+            reason,
+        };
+        if self.path.len() > PATH_MAX {
+            return Err(refused("the path is longer than Linux can name"));
+        }
         if let InodeKind::Directory(part) = inode.kind {
-            let refused = |reason| ReadError::Walk {
-                path: self.path.clone(),
-                reason,
-            };
             if !self.seen.insert(inode.number) {
                 return Err(refused("this directory has another name already"));
-            }
-            if self.open.len() >= DEPTH_MAX {
-                return Err(refused("this directory is too deep in the tree"));
             }
             let children = Children::new(self.image, inode.number, part)?;
             self.open.push((children, self.path.len()));

@@ -22,7 +22,14 @@ pub(crate) fn run_targets(seconds: u32, only: &[&str]) -> Result<()> {
     // For the machine itself alone: proc-macros and build scripts need no counters.
     let target = host()?;
     run(cargo()
-        .args(["build", "--quiet", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+        ])
         .args(["--target", &target])
         .arg("--target-dir")
         .arg(&folder)
@@ -31,22 +38,33 @@ pub(crate) fn run_targets(seconds: u32, only: &[&str]) -> Result<()> {
     let listed = Command::new(&program).env("FUZZ_TARGET", "list").output()?;
     let listed = String::from_utf8(listed.stdout)?;
     let mut failed = Vec::new();
-    for name in listed.lines().filter(|name| only.is_empty() || only.contains(name)) {
+    for name in listed
+        .lines()
+        .filter(|name| only.is_empty() || only.contains(name))
+    {
         if !run_one(&program, &folder, name, seconds)? {
             failed.push(name.to_owned());
         }
     }
     match failed.is_empty() {
         true => Ok(()),
-        false => bail!("inputs that break a parser were found: {}", failed.join(", ")),
+        false => bail!(
+            "inputs that break a parser were found: {}",
+            failed.join(", ")
+        ),
     }
 }
 
 fn host() -> Result<String> {
-    let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("cannot start rustc")?;
     let text = String::from_utf8(output.stdout)?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not say what it runs on")?.to_owned())
+    Ok(host
+        .context("rustc does not say what it runs on")?
+        .to_owned())
 }
 
 /// Runs one target; says whether it held.
@@ -63,7 +81,13 @@ fn run_one(program: &Path, folder: &Path, name: &str, seconds: u32) -> Result<bo
         .args(seeds.is_dir().then_some(&seeds))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
-        .args(["-timeout=20", "-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-max_len=65536", "-print_final_stats=1"])
+        .args([
+            "-timeout=20",
+            "-rss_limit_mb=2048",
+            "-malloc_limit_mb=1024",
+            "-max_len=65536",
+            "-print_final_stats=1",
+        ])
         .stdin(Stdio::null());
     let output = command.output().context("cannot start the fuzzer")?;
     let told = String::from_utf8_lossy(&output.stderr);
@@ -78,7 +102,10 @@ fn run_one(program: &Path, folder: &Path, name: &str, seconds: u32) -> Result<bo
     }
     say(&format!("fuzzed {name}: BROKEN after {executions} inputs"));
     let lines: Vec<&str> = told.lines().collect();
-    let from = lines.iter().position(|line| line.contains("panicked") || line.contains("ERROR")).unwrap_or(0);
+    let from = lines
+        .iter()
+        .position(|line| line.contains("panicked") || line.contains("ERROR"))
+        .unwrap_or(0);
     for line in lines.iter().skip(from).take(40) {
         say(&format!("    {line}"));
     }

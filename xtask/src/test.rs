@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::tool::{self, cargo, run as run_command, say, which};
 
+/// How long each parser is fuzzed: enough to find what a change has just broken.
+const FUZZ_SECONDS: u32 = 3;
+
 /// Whether missing programs may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Install {
@@ -31,6 +34,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("curl", "curl"),
     ("cc", "gcc"),
+    ("g++", "g++"),
     ("python3", "python3"),
 ];
 
@@ -47,6 +51,8 @@ pub(crate) fn run(install: Install) -> Result<()> {
         }
         apptainer = crate::apptainer::install();
     }
+    // Before the tests: their runner has the last word.
+    crate::fuzz::run_targets(FUZZ_SECONDS, &[])?;
     let mut tests = cargo();
     tests
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     },
     /// Makes a SIF file from an image, and looks into SIF files
     Sif(SifArgs),
+    /// Shows that two images hold the same files
+    Verify(VerifyArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
@@ -199,6 +201,13 @@ pub(crate) enum SifCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Unpacks the root file system of a file into a folder
+    Unpack {
+        /// The file: a SIF file or a squashfs
+        file: PathBuf,
+        /// The folder, which may not exist yet
+        folder: PathBuf,
+    },
     /// Checks the signatures of a file against public keys
     Verify {
         /// The file
@@ -215,4 +224,11 @@ pub(crate) enum SifCommand {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Compare the files of two images, whatever they are packed in; what Apptainer's metadata adds is left out
+    #[arg(long, num_args = 2, value_names = ["A", "B"], required = true)]
+    pub(crate) same: Vec<String>,
 }

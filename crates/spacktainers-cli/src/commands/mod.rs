@@ -9,6 +9,7 @@ mod plan;
 mod run;
 mod session;
 mod sif;
+mod verify;
 
 use std::future::Future;
 
@@ -40,6 +41,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),
         Command::Sif(args) => sif::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

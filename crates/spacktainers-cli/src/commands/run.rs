@@ -100,7 +100,7 @@ fn start(
     ))
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     // The owner of our own process, without asking for more than the file system.
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)

@@ -19,6 +19,7 @@ use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
 use spacktainers::source::{self, ImageSource, LoadedImage};
+use spacktainers::unpack::unpack_file;
 
 use super::session::Session;
 use super::{architecture, block_on};
@@ -32,6 +33,7 @@ pub(super) fn run(args: &SifArgs, context: &Context) -> Result<Exit, Failure> {
     match (&args.command, &args.make) {
         (Some(SifCommand::Inspect { file }), _) => show(file, context),
         (Some(SifCommand::Dump { file, id, output }), _) => dump(file, *id, output.as_deref()),
+        (Some(SifCommand::Unpack { file, folder }), _) => unpack(file, folder, context),
         (Some(SifCommand::Verify { file, keys }), _) => verify(file, keys, context),
         (Some(SifCommand::Sign { file, key }), _) => sign(file, key, context),
         (None, Some(make)) => self::make(make, context),
@@ -438,6 +440,41 @@ fn dump(file: &Path, id: u32, output: Option<&Path>) -> Result<Exit, Failure> {
         }
         _ => Ok(Exit::Done),
     }
+}
+
+/// The folder appears when it is whole.
+fn unpack(file: &Path, folder: &Path, context: &Context) -> Result<Exit, Failure> {
+    let fault = |error: io::Error| {
+        let why = anyhow::Error::new(error).context(format!("cannot write `{}`", folder.display()));
+        Failure::new(Exit::Fault, why)
+    };
+    if fs::read_dir(folder).is_ok_and(|mut it| it.next().is_some()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("`{}` is not empty", folder.display()),
+        )
+        .hint("name a folder that does not exist yet"));
+    }
+    let above = folder
+        .parent()
+        .filter(|it| !it.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new()
+        .prefix(".spacktainers-")
+        .tempdir_in(above)
+        .map_err(fault)?;
+    let root = temporary.path().join("root");
+    let unpacked = unpack_file(file, &root, super::run::is_root())
+        .map_err(|error| Failure::new(Exit::Unverified, error))?;
+    let _ = fs::remove_dir(folder);
+    fs::rename(&root, folder).map_err(fault)?;
+    if unpacked.devices_skipped > 0 && context.verbosity > printer::Verbosity::Quiet {
+        printer::err(&format!(
+            "{} device nodes were left out",
+            unpacked.devices_skipped
+        ));
+    }
+    Ok(Exit::Done)
 }
 
 fn signing_failure(error: SigningError) -> Failure {

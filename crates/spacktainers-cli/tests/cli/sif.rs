@@ -263,6 +263,41 @@ fn gnupg_and_we_sign_alike() {
     stage.run(&verify).ends(5).says("has changed since");
 }
 
+#[test]
+fn an_image_and_its_files_hold_the_same_and_one_changed_name_is_told() {
+    let stage = Stage::demo();
+    stage.build("oci:image:v1").ends(0);
+    stage.run(&["sif", "oci:image:v1", "-o", "one.sif"]).ends(0);
+    stage.build("squashfs:bare.squashfs").ends(0);
+    for other in ["one.sif", "sif:one.sif", "bare.squashfs"] {
+        stage
+            .run(&["verify", "--same", "oci:image:v1", other])
+            .ends(0)
+            .says("hold the same files");
+    }
+    let definition = "Bootstrap: localimage\nFrom: one.sif\n\n%files\n    extra /opt/extra\n";
+    stage.write("more.def", definition);
+    stage.write("extra", "more\n");
+    stage.run(&["sif", "more.def", "-o", "more.sif"]).ends(0);
+    let ran = stage
+        .run(&["verify", "--same", "oci:image:v1", "more.sif"])
+        .ends(5)
+        .says("/opt/extra: only the second has it")
+        .says("differ in 1 names");
+    assert!(!ran.stderr.contains(".singularity.d"), "{}", ran.stderr);
+    stage.run(&["sif", "unpack", "more.sif", "tree"]).ends(0);
+    assert_eq!(stage.read("tree/opt/extra"), "more\n");
+    let script = fs::read_to_string(stage.path("tree/.singularity.d/bootstrap_history/Apptainer0"));
+    assert_eq!(
+        script.ok().as_deref(),
+        Some("bootstrap: oci\nfrom: image:v1\n\n")
+    );
+    stage
+        .run(&["sif", "unpack", "more.sif", "tree"])
+        .ends(2)
+        .says("is not empty");
+}
+
 // --- Apptainer ---------------------------------------------------------------------------------------------
 
 /// The real one, and a folder that it sees by the same path.

@@ -8,6 +8,7 @@ use sif_format::deffile::Span;
 
 use crate::local_cache::LocalCacheError;
 use crate::sif::SifWriteError;
+use crate::sif::members::TreeReadError;
 use crate::source::SourceError;
 
 /// Why a definition file makes no SIF file.
@@ -27,6 +28,12 @@ pub enum DeffileError {
     /// An image by its place in an archive.
     #[error("an image by its place (`:@INDEX`) cannot be used yet: name it")]
     Index,
+    /// A local image that has to be signed by given keys.
+    #[error("`Fingerprints:` cannot be checked here, as no keys are given")]
+    Fingerprints,
+    /// A local image that cannot be read.
+    #[error(transparent)]
+    LocalImage(#[from] TreeReadError),
     /// It has no stages.
     #[error("the definition file has no stages")]
     Empty,
@@ -77,7 +84,10 @@ impl DeffileError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Runs { .. } => "put what it installs into the source image, or build this one with Apptainer".to_owned(),
-            Self::Source(_) => "docker, docker-archive, oci, oci-archive, debootstrap and scratch can be built from".to_owned(),
+            Self::Source(_) => "docker, docker-archive, oci, oci-archive, localimage, debootstrap and scratch can be built from".to_owned(),
+            Self::Fingerprints => {
+                "check the image with `spacktainers sif verify FILE --key KEYS` and take the line out".to_owned()
+            }
             Self::NoFile { .. } => "relative paths are taken from the folder where the build is started".to_owned(),
             _ => return None,
         })
@@ -101,6 +111,7 @@ impl DeffileError {
                 | Self::Source(_)
                 | Self::Index
                 | Self::Empty
+                | Self::Fingerprints
                 | Self::NoFile { .. }
                 | Self::Destination { .. }
         )

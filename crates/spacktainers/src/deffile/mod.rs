@@ -28,7 +28,7 @@ use sif_format::singularity::{self, OciConfig};
 use crate::base::debian::{DebianSettings, DebianVariant};
 use crate::base::{self, BaseArchitecture, BaseContext, BaseSource};
 use crate::image::LayerContent;
-use crate::sif::SifInput;
+use crate::sif::{SifInput, members};
 use crate::source::{self, ImageSource, LoadedLayer};
 
 pub use error::DeffileError;
@@ -72,12 +72,20 @@ impl Prepared {
     }
 }
 
+/// What a stage begins with, for Apptainer's metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Oci,
+    Image,
+    Bare,
+}
+
 /// A stage that is there.
 struct Ready {
     layers: Vec<LoadedLayer>,
     config: Option<ImageConfig>,
     image: Option<Digest>,
-    is_bare: bool,
+    kind: Kind,
 }
 
 /// Brings all that the plan needs. Relative paths of `%files` are taken from `folder`, as Apptainer takes them from where
@@ -114,14 +122,15 @@ pub async fn prepare(
     let (Some(stage), Some(last)) = (plan.last(), ready.pop()) else {
         return Err(DeffileError::Empty);
     };
-    let source = match &last.config {
-        Some(config) if !last.is_bare => {
+    let source = match (&last.config, last.kind) {
+        (Some(config), Kind::Oci) => {
             let json = serde_json::to_value(&config.config).unwrap_or_default();
+            let config = OciConfig::from_json(json);
             singularity::Source::Oci(
-                OciConfig::from_json(json)
-                    .map_err(|error| DeffileError::Config(error.to_string()))?,
+                config.map_err(|error| DeffileError::Config(error.to_string()))?,
             )
         }
+        (_, Kind::Image) => singularity::Source::Image,
         _ => singularity::Source::Bare,
     };
     Ok(Prepared {
@@ -160,7 +169,7 @@ async fn begin(
                 layers: Vec::new(),
                 config: None,
                 image: None,
-                is_bare: true,
+                kind: Kind::Bare,
             });
         }
         Source::Debootstrap(wanted) => {
@@ -171,6 +180,9 @@ async fn begin(
             settings.variant = DebianVariant::Minbase;
             return debian(settings, architecture, context, warnings).await;
         }
+        Source::LocalImage { path, fingerprints } => {
+            return local_image(path, !fingerprints.is_empty(), context).await;
+        }
         other => return Err(DeffileError::Source(other.agent())),
     };
     let loaded = source::load(&image, architecture, context).await?;
@@ -178,7 +190,26 @@ async fn begin(
         layers: loaded.layers,
         config: Some(loaded.config),
         image: loaded.manifest,
-        is_bare: false,
+        kind: Kind::Oci,
+    })
+}
+
+/// A SIF file or a squashfs on this machine: its metadata stays, and the definition file adds to it.
+async fn local_image(
+    path: &str,
+    signed: bool,
+    context: &BaseContext,
+) -> Result<Ready, DeffileError> {
+    if signed {
+        return Err(DeffileError::Fingerprints);
+    }
+    let (path, cache) = (context.folder.join(path), context.cache.clone());
+    let layer = base::blocking(move || members::as_layer(&path, &cache)).await?;
+    Ok(Ready {
+        image: Some(layer.diff_id),
+        layers: vec![layer],
+        config: None,
+        kind: Kind::Image,
     })
 }
 
@@ -223,7 +254,7 @@ async fn debian(
         layers,
         config: made.config,
         image: None,
-        is_bare: true,
+        kind: Kind::Bare,
     })
 }
 

@@ -16,8 +16,10 @@
 mod contents;
 mod error;
 pub mod inspect;
+pub mod members;
 mod metadata;
 mod read_ahead;
+pub mod same;
 mod shadow;
 pub mod signing;
 #[cfg(test)]

@@ -20,7 +20,9 @@ use oci_format::layer::compression::Decoder;
 use oci_format::layer::tar::{Limits, Policy, TarError, TarReader};
 
 use crate::content::Content;
+use crate::sif::members::{TreeReadError, each_member, open_tree};
 use root::Root;
+use sif_format::squashfs::ReadError;
 
 /// Why an image could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,12 @@ pub enum UnpackError {
         /// What is wrong with the stream.
         source: TarError,
     },
+    /// A SIF file or squashfs is not one that can be read.
+    #[error(transparent)]
+    Tree(#[from] TreeReadError),
+    /// The file system in a file is broken.
+    #[error("the file system cannot be read")]
+    Squashfs(#[from] ReadError),
     /// The directory or a file in it cannot be written.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -95,6 +103,24 @@ pub fn unpack(
             root.apply(&entry, &mut member)?;
         }
     }
+    root.finish()
+}
+
+/// Unpacks the root file system of a SIF file, or a squashfs, into the empty or missing directory `destination`.
+///
+/// # Errors
+/// When the file is broken, or the directory cannot be written.
+pub fn unpack_file(
+    file: &Path,
+    destination: &Path,
+    keep_owners: bool,
+) -> Result<Unpacked, UnpackError> {
+    let image = open_tree(file)?;
+    let mut root = Root::create(destination, keep_owners)?;
+    root.begin_layer();
+    each_member(&image, |entry, mut content| -> Result<(), UnpackError> {
+        root.apply(entry, &mut content)
+    })?;
     root.finish()
 }
 

@@ -225,9 +225,6 @@ fn parse(text: &str) -> Result<Reference, Fault> {
         }
     };
     check_path(path).map_err(|(at, fault)| (rest_at + at, fault))?;
-    if rest_at + path.len() > MAX_NAME {
-        return Err((MAX_NAME, ReferenceFault::LongName));
-    }
     let registry = match domain {
         None | Some("index.docker.io" | "registry-1.docker.io") => DEFAULT_REGISTRY,
         Some(domain) => domain,
@@ -237,6 +234,10 @@ fn parse(text: &str) -> Result<Reference, Fault> {
     } else {
         path.to_owned()
     };
+    // What counts is the name in full, as it will be written.
+    if registry.len() + 1 + repository.len() > MAX_NAME {
+        return Err((text.len().min(MAX_NAME), ReferenceFault::LongName));
+    }
     Ok(Reference {
         registry: registry.to_owned(),
         repository,

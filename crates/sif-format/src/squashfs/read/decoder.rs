@@ -30,8 +30,8 @@ impl Decoder {
         })
     }
 
-    /// Decompresses `packed`, which is not empty, into `room` and says how much of it is used; `None` when `packed` is no such
-    /// block or does not fit.
+    /// Decompresses `packed`, which is not empty, into `room` and says how much of it is used; `None`
+    /// when it is no such block or does not fit.
     pub(super) fn decode(&mut self, packed: &[u8], room: &mut [u8]) -> Option<usize> {
         match self {
             Self::Gzip(decompressor) => decompressor.zlib_decompress(packed, room).ok(),

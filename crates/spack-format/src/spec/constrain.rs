@@ -252,5 +252,6 @@ fn constrain_hash(own: &mut Spec, other: &Spec) -> Result<(), Contradiction> {
 /// Whether one package may have two edges to packages of the same name with these types: one to build with, one to
 /// run with. [Spack: `deptypes.compatible`]
 fn are_compatible(a: DepTypes, b: DepTypes) -> bool {
-    !a.intersects(b) && !(a.intersects(DepTypes::RUNTIME) && b.intersects(DepTypes::RUNTIME))
+    let both_run = a.intersects(DepTypes::RUNTIME) && b.intersects(DepTypes::RUNTIME);
+    !(a.intersects(b) || both_run)
 }

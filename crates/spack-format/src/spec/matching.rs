@@ -130,7 +130,7 @@ impl<G: Graph> Question<'_, G> {
         match self.node_satisfies(node, wanted, &[], buffers) {
             NodeVerdict::No => false,
             NodeVerdict::Provider => true,
-            NodeVerdict::Yes => self.dependencies_satisfy(node, wanted, wanted, buffers),
+            NodeVerdict::Yes => self.dependencies_satisfy(node, wanted, buffers),
         }
     }
 
@@ -166,17 +166,16 @@ impl<G: Graph> Question<'_, G> {
         }
     }
 
-    /// Whether what `parent`, a node of `wanted`, asks of its dependencies is there.
+    /// Whether what `parent` asks of its dependencies, and they of theirs, is there.
     fn dependencies_satisfy(
         &self,
         root: G::Node,
-        wanted: &Spec,
         parent: &Spec,
         buffers: &mut Buffers<G::Node>,
     ) -> bool {
         parent.dependencies.iter().all(|edge| {
             self.edge_satisfied(root, parent, edge, buffers)
-                && self.dependencies_satisfy(root, wanted, &edge.spec, buffers)
+                && self.dependencies_satisfy(root, &edge.spec, buffers)
         })
     }
 
@@ -241,7 +240,7 @@ impl<G: Graph> Question<'_, G> {
                     NodeVerdict::No => false,
                     NodeVerdict::Provider => true,
                     NodeVerdict::Yes => {
-                        self.dependencies_satisfy(edge.child, &wanted.spec, &wanted.spec, buffers)
+                        self.dependencies_satisfy(edge.child, &wanted.spec, buffers)
                     }
                 }
         })

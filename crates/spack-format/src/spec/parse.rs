@@ -160,7 +160,7 @@ impl<'t> Parser<'t> {
                 let spec = dependency.spec.clone();
                 current = match self.added(root.add_dependency(dependency))? {
                     Some(index) => Current::Dependency(index),
-                    None => Current::Merged(spec),
+                    None => Current::Merged(Box::new(spec)),
                 };
                 continue;
             }
@@ -173,7 +173,7 @@ impl<'t> Parser<'t> {
                 Current::Dependency(index) => {
                     root.dependencies.get_mut(*index).map(|it| &mut it.spec)
                 }
-                Current::Merged(spec) => Some(spec),
+                Current::Merged(spec) => Some(&mut **spec),
             };
             if let Some(parent) = parent {
                 self.added(parent.add_dependency(dependency))?;
@@ -228,5 +228,5 @@ enum Current {
     /// A dependency of the root, by its place.
     Dependency(usize),
     /// A dependency that was merged into an earlier one.
-    Merged(Spec),
+    Merged(Box<Spec>),
 }

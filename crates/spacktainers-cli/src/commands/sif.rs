@@ -59,10 +59,10 @@ fn options(args: &SifMakeArgs, context: &Context) -> Result<SquashfsOptions, Fai
     };
     let compression = match args.compression {
         SifCompression::Gzip => Compression::Gzip {
-            level: level(12, 9)?.into(),
+            level: level(12, 9)?,
         },
         SifCompression::Zstd => Compression::Zstd {
-            level: level(22, 3)?.into(),
+            level: level(22, 3)?,
         },
     };
     let mut options = SquashfsOptions::new(context.jobs);
@@ -82,7 +82,7 @@ fn options(args: &SifMakeArgs, context: &Context) -> Result<SquashfsOptions, Fai
 /// What a file is made from.
 enum Made {
     Image {
-        image: LoadedImage,
+        image: Box<LoadedImage>,
         bootstrap: String,
         from: String,
     },
@@ -172,7 +172,7 @@ async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Made, Failure> 
     if !args.source.contains(':') {
         let image = super::run::build_image(&args.source, context).await?;
         return Ok(Made::Image {
-            image,
+            image: Box::new(image),
             from: args.source.clone(),
             bootstrap: "spacktainers".to_owned(),
         });
@@ -197,7 +197,7 @@ async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Made, Failure> 
         })?;
     let (bootstrap, from) = args.source.split_once(':').unwrap_or(("", &args.source));
     Ok(Made::Image {
-        image,
+        image: Box::new(image),
         bootstrap: bootstrap.to_owned(),
         from: from.trim_start_matches("//").to_owned(),
     })

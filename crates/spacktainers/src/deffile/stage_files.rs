@@ -94,7 +94,6 @@ fn take(
         mtime: node.mtime(),
         size,
         xattrs: node.xattrs().to_vec(),
-        ..Entry::directory(Vec::new(), 0, 0)
     };
     match node.kind() {
         Kind::Directory => {

@@ -79,11 +79,7 @@ impl SecretKey {
     }
 }
 
-fn sign_with(
-    key: &(impl SigningKey + KeyDetails),
-    text: &str,
-    now: SystemTime,
-) -> Result<ClearSigned, SignError> {
+fn sign_with(key: &impl SigningKey, text: &str, now: SystemTime) -> Result<ClearSigned, SignError> {
     let now = Timestamp::try_from(now).map_err(|_| SignError::Clock)?;
     let mut config =
         SignatureConfig::v4(SignatureType::Text, key.algorithm(), HashAlgorithm::Sha256);

@@ -125,10 +125,9 @@ fn stored_kind(
     }))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "modes have twelve bits")]
 fn attributes(node: &Node<'_>) -> Attributes {
     Attributes {
-        mode: (node.mode() & 0o7777) as u16,
+        mode: u16::try_from(node.mode() & 0o7777).unwrap_or_default(),
         uid: node.uid(),
         gid: node.gid(),
         mtime: clamp(node.mtime()),

@@ -18,8 +18,6 @@ mod inode;
 mod listing;
 mod metadata;
 mod pool;
-#[cfg(test)]
-mod tests;
 mod tree;
 mod xattrs;
 

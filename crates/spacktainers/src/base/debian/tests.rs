@@ -134,7 +134,7 @@ impl Pack {
             for (at, _) in path.match_indices('/') {
                 if data
                     .iter()
-                    .all(|(entry, _)| entry.path != path[..at].as_bytes())
+                    .all(|(entry, _)| entry.path != path.as_bytes()[..at])
                 {
                     data.push((Entry::directory(&path[..at], 0o755, MTIME), b""));
                 }

@@ -87,10 +87,14 @@ fn spec(data: &[u8]) {
                 let printed = spec.to_string();
                 if let Ok(again) = Spec::parse(&printed) {
                     let twice = again.to_string();
-                    let last = Spec::parse(&twice).map_or_else(|_| String::new(), |it| it.to_string());
+                    let last =
+                        Spec::parse(&twice).map_or_else(|_| String::new(), |it| it.to_string());
                     assert_eq!(last, twice);
                 } else {
-                    assert!(printed.is_empty(), "what was printed can be read: `{printed}`");
+                    assert!(
+                        printed.is_empty(),
+                        "what was printed can be read: `{printed}`"
+                    );
                 }
             }
             Err(fault) => {

@@ -52,6 +52,7 @@ pub(crate) fn run(install: Install) -> Result<()> {
         apptainer = crate::apptainer::install();
     }
     // Before the tests: their runner has the last word.
+    lint()?;
     crate::fuzz::run_targets(FUZZ_SECONDS, &[])?;
     let mut tests = cargo();
     tests
@@ -63,6 +64,33 @@ pub(crate) fn run(install: Install) -> Result<()> {
             .env("SPACKTAINERS_APPTAINER_SHARE", share);
     }
     run_command(&mut tests)
+}
+
+/// Formatting and lints, where the toolchain has the programs.
+fn lint() -> Result<()> {
+    let has = |name: &str| {
+        let asked = cargo().args([name, "--version"]).output();
+        let found = asked.is_ok_and(|it| it.status.success());
+        if !found {
+            say(&format!("SKIPPED: this toolchain has no cargo {name}"));
+        }
+        found
+    };
+    if has("fmt") {
+        run_command(cargo().args(["fmt", "--all", "--check"]))?;
+    }
+    if has("clippy") {
+        run_command(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "--deny=warnings",
+        ]))?;
+    }
+    Ok(())
 }
 
 fn install_programs() -> Result<()> {

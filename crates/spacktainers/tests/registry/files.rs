@@ -96,7 +96,7 @@ async fn a_layout_keeps_other_images_and_what_it_has_is_left_alone() {
     for result in publish(&one, &targets, &context).await {
         result.expect("publishes");
     }
-    publish(&two, &[second.clone()], &context)
+    publish(&two, std::slice::from_ref(&second), &context)
         .await
         .remove(0)
         .expect("publishes");

@@ -82,6 +82,8 @@ fn run_one(program: &Path, folder: &Path, name: &str, seconds: u32) -> Result<bo
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
         .args([
+            // The same inputs in each run: what is found can be found again.
+            "-seed=1",
             "-timeout=20",
             "-rss_limit_mb=2048",
             "-malloc_limit_mb=1024",

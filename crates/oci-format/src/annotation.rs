@@ -48,3 +48,7 @@ pub const MPI_FAMILY: &str = "org.spacktainers.mpi.family";
 pub const MPI_ABI: &str = "org.spacktainers.mpi.abi";
 /// The roots of the environment, as specs.
 pub const SPECS: &str = "org.spacktainers.specs";
+/// Digest of the manifest of the image that a SIF file was made from.
+pub const IMAGE_DIGEST: &str = "org.spacktainers.image.digest";
+/// Digest of the tree of an image: names, modes, owners, links and contents.
+pub const TREE_DIGEST: &str = "org.spacktainers.tree.digest";

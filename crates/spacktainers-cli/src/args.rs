@@ -60,6 +60,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Builds images and sends them to targets
     Build(BuildArgs),
+    /// Builds containers and sends them where the settings say, `[publish.ENVIRONMENT]`
+    Publish(PublishArgs),
+    /// Brings a container here as a SIF file, if there is a newer one
+    Pull(PullArgs),
     /// Runs a command in an image
     Run(RunArgs),
     /// Runs a shell in an image
@@ -120,10 +124,17 @@ pub(crate) struct BuildArgs {
     #[arg(required = true)]
     pub(crate) names: Vec<String>,
     /// Where the image goes; may be given several times. `{name}`, `{version}` and `{arch}` are filled in.
-    /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`,
-    /// `sif:FILE`, `squashfs:FILE`
+    /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`; and SIF files:
+    /// `sif:FILE`, `squashfs:FILE`, `s3://BUCKET/KEY.sif`, `oras://HOST/REPO:TAG`
     #[arg(long = "to", value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
+    #[command(flatten)]
+    pub(crate) how: BuildHow,
+}
+
+/// How containers are built.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildHow {
     /// Do it even if the target holds an image of the same inputs
     #[arg(long)]
     pub(crate) force: bool,
@@ -139,12 +150,46 @@ pub(crate) struct BuildArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct PublishArgs {
+    /// Containers; none means all
+    pub(crate) names: Vec<String>,
+    /// Which `[publish.ENVIRONMENT]` of the settings; may be left out where there is but one
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: BuildHow,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PullArgs {
+    /// A container of the project, fetched from where `[publish.ENVIRONMENT]` puts it; a SIF file, `s3://BUCKET/KEY.sif`
+    /// or `oras://HOST/REPO:TAG`; or an image, which is made into a SIF file: `docker://HOST/REPO:TAG`
+    pub(crate) source: String,
+    /// The file to write; default: named after the source, in this folder
+    #[arg(short, long, value_name = "FILE.sif")]
+    pub(crate) output: Option<PathBuf>,
+    /// As a SIF file, which is the default
+    #[arg(long)]
+    pub(crate) sif: bool,
+    /// Which `[publish.ENVIRONMENT]` of the settings; may be left out where there is but one
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Fetch it even if it is here already
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) how: SifHow,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SifArgs {
     #[command(subcommand)]
     pub(crate) command: Option<SifCommand>,
     #[command(flatten)]
     pub(crate) make: Option<SifMakeArgs>,
+    #[command(flatten)]
+    pub(crate) how: SifHow,
 }
 
 /// From an image to a file.
@@ -157,6 +202,14 @@ pub(crate) struct SifMakeArgs {
     /// The file to write; replaced when the new one is whole
     #[arg(short, long, value_name = "FILE.sif", required = true)]
     pub(crate) output: PathBuf,
+    /// A value for `{{ NAME }}` in a definition file; may be given several times
+    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
+    pub(crate) build_args: Vec<String>,
+}
+
+/// How SIF files are written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SifHow {
     /// `gzip`: every runtime mounts it; `zstd`: ten times as fast, for Linux 4.14 and later
     #[arg(long, value_enum, default_value = "gzip")]
     pub(crate) compression: SifCompression,
@@ -166,9 +219,6 @@ pub(crate) struct SifMakeArgs {
     /// Bytes of a block: a power of two from 4096 to 1048576
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     pub(crate) block_size: u32,
-    /// A value for `{{ NAME }}` in a definition file; may be given several times
-    #[arg(long = "build-arg", value_name = "NAME=VALUE")]
-    pub(crate) build_args: Vec<String>,
     /// Keep device nodes, which are of use to root alone
     #[arg(long)]
     pub(crate) devices: bool,

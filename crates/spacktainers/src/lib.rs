@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod base;
+pub mod bucket;
 pub mod build;
 pub mod content;
 pub mod deffile;
@@ -17,6 +18,7 @@ pub mod mirror;
 pub mod openpgp;
 pub mod project;
 pub mod publish;
+pub mod pull;
 pub mod registry;
 pub mod resolve;
 pub mod run;

@@ -1,6 +1,7 @@
 //! What the tests of several modules need.
 
 pub(crate) mod http_server;
+pub(crate) mod moto;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -1,23 +1,27 @@
 //! `build`: the main job.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oci_format::Digest;
 use serde_json::{Value, json};
 use sif_format::deffile::BuildArguments;
 use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
 use spacktainers::deffile;
+use spacktainers::event::{Event, Reporter as _};
 use spacktainers::project::{Definition, DefinitionKind, Project};
-use spacktainers::publish::{PublishError, Receipt, Target, existing, publish, send_ahead};
-use spacktainers::sif::{SquashfsOptions, inspect};
+use spacktainers::publish::{
+    Placeholders, PublishError, Receipt, Target, existing, has_sif, publish, publish_sif,
+    send_ahead,
+};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::lock::write_lock;
 use super::session::{Session, build_failure, container_failure};
 use super::{architecture, block_on, sif, sound_project};
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer::{self, bytes};
@@ -27,15 +31,40 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> 
     let selected = project
         .select(&args.names, architecture(context)?)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    distinct_targets(args, selected.len())?;
+    let targets = Targets {
+        templates: &args.targets,
+        are_chosen_for_all: false,
+    };
+    build_all(&project, &selected, targets, &args.how, context)
+}
+
+/// Where containers go.
+#[derive(Clone, Copy)]
+pub(super) struct Targets<'a> {
+    /// With `{name}`, `{version}` and `{arch}`.
+    pub(super) templates: &'a [String],
+    /// Whether containers of every kind are sent there: one takes those that fit it.
+    pub(super) are_chosen_for_all: bool,
+}
+
+/// Builds containers one after the other; one that fails does not stop the others.
+pub(super) fn build_all(
+    project: &Project,
+    selected: &[&Definition],
+    targets: Targets<'_>,
+    how: &BuildHow,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    distinct_targets(targets.templates, selected)?;
     block_on(async {
-        let session = Session::new(&project.settings, &args.insecure, context).await?;
+        let session = Session::new(&project.settings, &how.insecure, context).await?;
         let mut worst = Exit::Done;
         for definition in selected {
             let job = Job {
-                project: &project,
+                project,
                 definition,
-                args,
+                targets,
+                how,
                 session: &session,
                 context,
             };
@@ -53,28 +82,33 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> 
 }
 
 /// Several containers in one place would overwrite each other.
-fn distinct_targets(args: &BuildArgs, containers: usize) -> Result<(), Failure> {
-    let fixed = args.targets.iter().find(|text| !text.contains("{name}"));
-    match fixed {
-        Some(text) if containers > 1 && args.names.len() > 1 => Err(Failure::new(
-            Exit::Usage,
-            anyhow::anyhow!("`{text}` is the same place for {containers} containers"),
-        )
-        .hint("write `{name}` (and `{arch}`, `{version}`) into the target: each container fills them in")),
-        Some(text) if containers > 1 && !text.contains("{arch}") => Err(Failure::new(
-            Exit::Usage,
-            anyhow::anyhow!("`{text}` is the same place for {containers} architectures"),
-        )
-        .hint("write `{arch}` into the target, or choose one with --arch")),
-        _ => Ok(()),
+fn distinct_targets(targets: &[String], selected: &[&Definition]) -> Result<(), Failure> {
+    let containers = selected.len();
+    let names: BTreeSet<&str> = selected.iter().map(|it| &*it.name).collect();
+    let is_shared = |placeholder: &str| targets.iter().find(|text| !text.contains(placeholder));
+    if let Some(text) = is_shared("{name}")
+        && names.len() > 1
+    {
+        let why = anyhow::anyhow!("`{text}` is the same place for {containers} containers");
+        return Err(Failure::new(Exit::Usage, why)
+            .hint("write `{name}` (and `{arch}`, `{version}`) into the target: each container fills them in"));
     }
+    if let Some(text) = is_shared("{arch}")
+        && containers > names.len()
+    {
+        let why = anyhow::anyhow!("`{text}` is the same place for several architectures");
+        return Err(Failure::new(Exit::Usage, why)
+            .hint("write `{arch}` into the target, or choose one with --arch"));
+    }
+    Ok(())
 }
 
 /// One container on its way.
 struct Job<'a> {
     project: &'a Project,
     definition: &'a Definition,
-    args: &'a BuildArgs,
+    targets: Targets<'a>,
+    how: &'a BuildHow,
     session: &'a Session,
     context: &'a Context,
 }
@@ -90,7 +124,7 @@ impl Job<'_> {
             Container::load(self.project, self.definition).map_err(container_failure)?;
         container.check_complete().map_err(container_failure)?;
         self.check_locked(&container)?;
-        let targets = targets(&self.args.targets, &container)?;
+        let targets = targets(self.targets.templates, &container)?;
         let states = self.states(&targets, &container).await?;
         self.tell_states(&states, &container);
         let stale: Vec<Target> = states
@@ -110,7 +144,8 @@ impl Job<'_> {
         let locked = build::lock(&input, &container.spack_lock, &world)
             .await
             .map_err(build_failure)?;
-        let publishing = self.session.publish_context(self.context);
+        let mut publishing = self.session.publish_context(self.context);
+        publishing.is_forced = self.how.force;
         // Composing the last layer takes one processor for a moment; the others are on their way meanwhile.
         let ahead = {
             let (layers, targets) = (locked.known_layers(), stale.clone());
@@ -122,7 +157,7 @@ impl Job<'_> {
             &input,
             &container.spack_lock,
             &world,
-            self.args.allow_missing_libraries,
+            self.how.allow_missing_libraries,
         );
         // How it ended is found out by publishing.
         let _ = ahead.await;
@@ -144,8 +179,8 @@ impl Job<'_> {
         Ok(exit)
     }
 
-    /// A container that a definition file describes. It is written again if the file, or the image that it begins with,
-    /// is another one than before.
+    /// A container that a definition file describes. It is written again if the file, or what the image is made from, is
+    /// another one than before.
     async fn build_deffile(&self, start: Instant) -> Result<Exit, Failure> {
         let definition = self.definition;
         let folder = &self.project.folder;
@@ -153,60 +188,87 @@ impl Job<'_> {
             .file
             .strip_prefix(folder)
             .unwrap_or(&definition.file);
-        let plan = sif::plan(
-            &definition.file,
-            shown,
-            &BuildArguments::new(),
-            self.context,
-        )?;
+        let arguments = BuildArguments::new();
+        let plan = sif::plan(&definition.file, shown, &arguments, self.context)?;
         let version = plan.version().unwrap_or_default().to_owned();
-        let targets = fill(&self.args.targets, definition, &version)?;
-        let files = targets.iter().map(|target| match target {
-            Target::Sif(file) => Ok(file),
-            other => Err(Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!(
-                    "a definition file makes SIF files, and `{other}` is something else"
-                ),
-            )
-            .hint("write `--to sif:FILE`")),
-        });
-        let files: Vec<_> = files.collect::<Result<_, _>>()?;
+        let mut targets = fill(self.targets.templates, definition, &version)?;
+        if self.targets.are_chosen_for_all {
+            targets.retain(Target::takes_sif);
+        }
+        if let Some(target) = targets.iter().find(|it| !it.takes_sif()) {
+            let why = PublishError::OnlySif(Box::new(target.clone()));
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        let failure = |error| sif::deffile_failure(error, &definition.file, self.context);
         let mut base = self.session.base().clone();
         base.folder.clone_from(folder);
+        let mut publishing = self.session.publish_context(self.context);
+        publishing.is_forced = self.how.force;
+        if !self.how.force
+            && let Ok(Some(facts)) =
+                deffile::facts_ahead(&plan, definition.architecture, &base).await
+        {
+            let mut outcomes = Vec::new();
+            for target in &targets {
+                let found = has_sif(target, &facts, &publishing).await;
+                // A target that cannot be asked may still take the file, and if not, says so itself.
+                outcomes.extend(found.unwrap_or_default().map(Ok));
+            }
+            if outcomes.len() == targets.len() && !targets.is_empty() {
+                self.sif_summary(&version, &outcomes, start);
+                return Ok(Exit::Done);
+            }
+        }
         let prepared = deffile::prepare(&plan, folder, definition.architecture, &base)
             .await
-            .map_err(|error| sif::deffile_failure(error, &definition.file, self.context))?;
-        let input = prepared.input();
-        let text = Digest::of(input.definition.text.as_bytes());
-        for file in files {
-            let record = inspect::open(file)
-                .ok()
-                .and_then(|mut file| inspect::record(&mut file));
-            let is_current = record.is_some_and(|it| {
-                it.image == input.image && it.image.is_some() && it.definition == text
-            });
-            if is_current && !self.args.force {
-                printer::err(&format!(
-                    "{} is up to date in sif:{}",
-                    definition.title(),
-                    file.display()
-                ));
-                continue;
-            }
-            let summary = sif::write(
-                &input,
-                &SquashfsOptions::new(self.context.jobs),
-                file,
-                self.context,
-            )?;
-            sif::tell_made(file, input.image, &summary, start, self.context);
+            .map_err(failure)?;
+        for warning in &prepared.warnings {
+            let event = Event::Warning(warning.clone());
+            self.context.reporter.event(event);
         }
-        Ok(Exit::Done)
+        let outcomes = publish_sif(&Arc::new(prepared), &targets, &publishing).await;
+        self.sif_summary(&version, &outcomes, start);
+        Ok(outcomes.iter().map(exit_of).max().unwrap_or(Exit::Done))
+    }
+
+    fn sif_summary(
+        &self,
+        version: &str,
+        outcomes: &[Result<Receipt, PublishError>],
+        start: Instant,
+    ) {
+        let unchanged =
+            |it: &Result<Receipt, _>| it.as_ref().is_ok_and(|receipt| receipt.unchanged);
+        if self.context.json {
+            let targets: Vec<Value> = outcomes.iter().map(outcome_json).collect();
+            let is_current = outcomes.iter().all(unchanged);
+            let document = json!({
+                "event": "result",
+                "container": self.definition.name,
+                "arch": self.definition.architecture.as_str(),
+                "version": version,
+                "state": if is_current { "up to date" } else { "built" },
+                "seconds": start.elapsed().as_secs_f64(),
+                "targets": targets,
+            });
+            printer::out(&document.to_string());
+        }
+        for outcome in outcomes {
+            match outcome {
+                Err(error) => report_target(error),
+                Ok(_) if self.context.verbosity == printer::Verbosity::Quiet => {}
+                Ok(receipt) if receipt.unchanged => printer::err(&format!(
+                    "{} is up to date in {}",
+                    self.definition.title(),
+                    receipt.target
+                )),
+                Ok(receipt) => printer::err(&receipt_line(receipt)),
+            }
+        }
     }
 
     fn check_locked(&self, container: &Container<'_>) -> Result<(), Failure> {
-        if self.args.locked && !matches!(container.lock_state, LockState::Current(..)) {
+        if self.how.locked && !matches!(container.lock_state, LockState::Current(..)) {
             let why = anyhow::anyhow!(
                 "--locked was given, and the container is {}",
                 container.lock_state
@@ -227,7 +289,7 @@ impl Job<'_> {
         let lock = container.lock_state.current();
         let mut states = Vec::new();
         for target in targets {
-            let found = if self.args.force {
+            let found = if self.how.force {
                 Ok(None)
             } else {
                 existing(target, &context).await
@@ -235,7 +297,7 @@ impl Job<'_> {
             // A target that cannot be asked may still take an image, and if not, says so itself.
             let found = found.unwrap_or_default();
             let labels = found.as_ref().map(|found| &found.config.config.labels);
-            let why = if self.args.force {
+            let why = if self.how.force {
                 Some(Why::Asked)
             } else if matches!(
                 target,
@@ -414,23 +476,13 @@ fn fill(
     definition: &Definition,
     version: &str,
 ) -> Result<Vec<Target>, Failure> {
-    // A tag has no `=`, which versions from git have.
-    let version: String = version
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let placeholders = Placeholders {
+        name: &definition.name,
+        architecture: definition.architecture,
+        version,
+    };
     let fill = |template: &String| {
-        let text = template
-            .replace("{name}", &definition.name)
-            .replace("{arch}", definition.architecture.as_str())
-            .replace("{version}", &version);
-        text.parse::<Target>().map_err(|error| {
+        placeholders.fill(template).map_err(|error| {
             Failure::new(Exit::Usage, error)
                 .hint("targets are written as skopeo's: `docker://HOST/REPO:TAG`, `oci:DIR:REF`, …")
         })
@@ -454,6 +506,16 @@ fn receipt_line(receipt: &Receipt) -> String {
         0 => String::new(),
         count => format!(", {count} of them mounted"),
     };
+    if let Some(tree) = &receipt.tree {
+        let (sent, there) = (bytes(receipt.bytes_sent), bytes(receipt.bytes_reused));
+        return match receipt.bytes_reused {
+            0 => format!("{}: {sent}, tree {tree}", receipt.target),
+            _ => format!(
+                "{}: {sent}, {there} were there, tree {tree}",
+                receipt.target
+            ),
+        };
+    }
     format!(
         "{}: sent {} in {} blobs; {} in {} blobs were there{mounted}",
         receipt.target,
@@ -468,12 +530,13 @@ fn outcome_json(outcome: &Result<Receipt, PublishError>) -> Value {
     match outcome {
         Ok(receipt) => json!({
             "target": receipt.target.to_string(),
-            "digest": receipt.digest.to_string(),
+            "digest": receipt.digest.map(|it| it.to_string()),
             "sent": receipt.bytes_sent,
             "reused": receipt.bytes_reused,
             "blobs_sent": receipt.blobs_sent,
             "blobs_mounted": receipt.blobs_mounted,
             "blobs_reused": receipt.blobs_reused,
+            "tree": receipt.tree.map(|it| it.to_string()),
             "unchanged": receipt.unchanged,
         }),
         Err(error) => json!({"error": chain(error)}),

@@ -6,6 +6,8 @@ mod completions;
 mod list;
 mod lock;
 mod plan;
+mod publish;
+mod pull;
 mod run;
 mod session;
 mod sif;
@@ -38,6 +40,8 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Lock(args) => lock::run(args, context),
         Command::Plan(args) => plan::run(args, context),
         Command::Build(args) => build::run(args, context),
+        Command::Publish(args) => publish::run(args, context),
+        Command::Pull(args) => pull::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),
         Command::Sif(args) => sif::run(args, context),

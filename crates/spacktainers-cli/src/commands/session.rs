@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use spacktainers::base::BaseContext;
+use spacktainers::bucket::BucketAccess;
 use spacktainers::build::{BuildError, ContainerError, ErrorKind, World};
 use spacktainers::fetch::{BuildCache, Trust};
 use spacktainers::local_cache::LocalCache;
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Session {
     cache: LocalCache,
     registries: RegistryClient,
+    buckets: BucketAccess,
     mirrors: Vec<BuildCache>,
     base: BaseContext,
     now: SystemTime,
@@ -49,6 +51,11 @@ impl Session {
             retry: RetryPolicy::default(),
             environment: Arc::new(environment()),
         };
+        let buckets = BucketAccess {
+            network: access.network.clone(),
+            environment: Arc::clone(&access.environment),
+            is_offline: access.is_offline,
+        };
         let mut mirrors = Vec::new();
         for mirror in &settings.mirrors {
             let trust = trust(mirror)?;
@@ -64,6 +71,7 @@ impl Session {
         Ok(Self {
             cache,
             registries,
+            buckets,
             mirrors,
             base,
             now,
@@ -87,12 +95,29 @@ impl Session {
     pub(super) fn publish_context(&self, context: &Context) -> PublishContext {
         PublishContext {
             registry: self.registries.clone(),
+            buckets: self.buckets.clone(),
+            is_forced: false,
             cache: self.cache.clone(),
             jobs: context.jobs,
             reporter: context.reporter.clone(),
             ahead: Ahead::default(),
             squashfs: SquashfsOptions::new(context.jobs),
         }
+    }
+
+    /// Buckets, for what is pulled from them.
+    pub(super) fn buckets(&self) -> &BucketAccess {
+        &self.buckets
+    }
+
+    /// Registries.
+    pub(super) fn registries(&self) -> &RegistryClient {
+        &self.registries
+    }
+
+    /// The local cache.
+    pub(super) fn cache(&self) -> &LocalCache {
+        &self.cache
     }
 
     /// What base images, and images to run, are found with.

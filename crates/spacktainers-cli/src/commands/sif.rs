@@ -18,12 +18,12 @@ use spacktainers::project::{Settings, deffile_diagnostic};
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
-use spacktainers::source::{self, ImageSource, LoadedImage};
+use spacktainers::source::{self, ImageSource, LoadedImage, SourceError};
 use spacktainers::unpack::unpack_file;
 
 use super::session::Session;
 use super::{architecture, block_on};
-use crate::args::{SifArgs, SifCommand, SifCompression, SifMakeArgs};
+use crate::args::{SifArgs, SifCommand, SifCompression, SifHow, SifMakeArgs};
 use crate::context::{Context, Failure};
 use crate::diagnostics;
 use crate::exit::Exit;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &SifArgs, context: &Context) -> Result<Exit, Failure> {
         (Some(SifCommand::Unpack { file, folder }), _) => unpack(file, folder, context),
         (Some(SifCommand::Verify { file, keys }), _) => verify(file, keys, context),
         (Some(SifCommand::Sign { file, key }), _) => sign(file, key, context),
-        (None, Some(make)) => self::make(make, context),
+        (None, Some(make)) => self::make(make, &args.how, context),
         (None, None) => Err(Failure::new(
             Exit::Usage,
             anyhow::anyhow!("say what to make a SIF file from"),
@@ -48,7 +48,7 @@ pub(super) fn run(args: &SifArgs, context: &Context) -> Result<Exit, Failure> {
 // --- making -------------------------------------------------------------------------------------------------
 
 /// How file systems are written, as the arguments say.
-fn options(args: &SifMakeArgs, context: &Context) -> Result<SquashfsOptions, Failure> {
+pub(super) fn options(args: &SifHow, context: &Context) -> Result<SquashfsOptions, Failure> {
     let level = |most: u8, default: u8| match args.level {
         None => Ok(default),
         Some(level) if (1..=most).contains(&level) => Ok(level),
@@ -80,7 +80,7 @@ fn options(args: &SifMakeArgs, context: &Context) -> Result<SquashfsOptions, Fai
 }
 
 /// What a file is made from.
-enum Made {
+pub(super) enum Made {
     Image {
         image: Box<LoadedImage>,
         bootstrap: String,
@@ -90,7 +90,17 @@ enum Made {
 }
 
 impl Made {
-    fn input(&self) -> Result<SifInput<'_>, SifWriteError> {
+    /// An image that `source` names, with its transport.
+    pub(super) fn of_image(image: LoadedImage, source: &str) -> Self {
+        let (bootstrap, from) = source.split_once(':').unwrap_or(("", source));
+        Self::Image {
+            image: Box::new(image),
+            bootstrap: bootstrap.to_owned(),
+            from: from.trim_start_matches("//").to_owned(),
+        }
+    }
+
+    pub(super) fn input(&self) -> Result<SifInput<'_>, SifWriteError> {
         match self {
             Self::Deffile(prepared) => Ok(prepared.input()),
             Self::Image {
@@ -115,10 +125,10 @@ impl Made {
     }
 }
 
-fn make(args: &SifMakeArgs, context: &Context) -> Result<Exit, Failure> {
-    let options = options(args, context)?;
+fn make(args: &SifMakeArgs, how: &SifHow, context: &Context) -> Result<Exit, Failure> {
+    let options = options(how, context)?;
     let start = Instant::now();
-    let made = block_on(origin(args, context))?;
+    let made = block_on(origin(args, &how.insecure, context))?;
     for warning in made.warnings() {
         context.reporter.event(Event::Warning(warning.clone()));
     }
@@ -160,12 +170,16 @@ pub(super) fn write(
     Ok(summary)
 }
 
-async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Made, Failure> {
+async fn origin(
+    args: &SifMakeArgs,
+    insecure: &[String],
+    context: &Context,
+) -> Result<Made, Failure> {
     let is_deffile = Path::new(&args.source)
         .extension()
         .is_some_and(|it| it == "def");
     if is_deffile && Path::new(&args.source).is_file() {
-        return of_deffile(args, context)
+        return of_deffile(args, insecure, context)
             .await
             .map(|it| Made::Deffile(Box::new(it)));
     }
@@ -181,29 +195,30 @@ async fn origin(args: &SifMakeArgs, context: &Context) -> Result<Made, Failure> 
         Failure::new(Exit::Usage, error)
             .hint("a container of the project is named without a transport")
     })?;
-    let session = Session::new(&Settings::default(), &args.insecure, context).await?;
+    let session = Session::new(&Settings::default(), insecure, context).await?;
     let mut base = session.base().clone();
     base.folder = PathBuf::new();
     let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
     let image = source::load(&source, architecture, &base)
         .await
-        .map_err(|error| {
-            let exit = if error.is_verification() {
-                Exit::Unverified
-            } else {
-                Exit::Refused
-            };
-            Failure::new(exit, error)
-        })?;
-    let (bootstrap, from) = args.source.split_once(':').unwrap_or(("", &args.source));
-    Ok(Made::Image {
-        image: Box::new(image),
-        bootstrap: bootstrap.to_owned(),
-        from: from.trim_start_matches("//").to_owned(),
-    })
+        .map_err(load_failure)?;
+    Ok(Made::of_image(image, &args.source))
 }
 
-async fn of_deffile(args: &SifMakeArgs, context: &Context) -> Result<Prepared, Failure> {
+/// How it ends when an image cannot be had.
+pub(super) fn load_failure(error: SourceError) -> Failure {
+    let exit = match error.is_verification() {
+        true => Exit::Unverified,
+        false => Exit::Refused,
+    };
+    Failure::new(exit, error)
+}
+
+async fn of_deffile(
+    args: &SifMakeArgs,
+    insecure: &[String],
+    context: &Context,
+) -> Result<Prepared, Failure> {
     let path = Path::new(&args.source);
     let mut arguments = BuildArguments::new();
     for text in &args.build_args {
@@ -212,7 +227,7 @@ async fn of_deffile(args: &SifMakeArgs, context: &Context) -> Result<Prepared, F
             .map_err(|error| Failure::new(Exit::Usage, error))?;
     }
     let plan = plan(path, path, &arguments, context)?;
-    let session = Session::new(&Settings::default(), &args.insecure, context).await?;
+    let session = Session::new(&Settings::default(), insecure, context).await?;
     let mut base = session.base().clone();
     base.folder = PathBuf::new();
     let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
@@ -305,7 +320,7 @@ fn write_whole(
     Ok(summary)
 }
 
-fn write_failure(error: SifWriteError) -> Failure {
+pub(super) fn write_failure(error: SifWriteError) -> Failure {
     let exit = match &error {
         error if error.is_full() => Exit::Refused,
         error if error.is_verification() => Exit::Unverified,

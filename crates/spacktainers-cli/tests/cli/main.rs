@@ -5,6 +5,7 @@
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`interruptions`]: killed runs, full disks;
+//! - [`publishing`]: SIF files in buckets and registries;
 //! - [`running`]: images that run;
 //! - [`sif`]: SIF files, and what Apptainer makes of them.
 
@@ -12,6 +13,7 @@ mod building;
 mod deffiles;
 mod faults;
 mod interruptions;
+mod publishing;
 mod running;
 mod sif;
 mod support;

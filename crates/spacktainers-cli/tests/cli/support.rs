@@ -258,3 +258,72 @@ impl Drop for Registry {
         let _ = self.child.wait();
     }
 }
+
+/// A bucket on an S3 server of our own, gone at the end.
+pub(crate) struct Bucket {
+    child: std::process::Child,
+    endpoint: String,
+}
+
+impl Bucket {
+    /// Starts a server with one empty bucket, where the program is there.
+    pub(crate) fn start(name: &str) -> Option<Self> {
+        let works = Command::new("moto_server").arg("--help").output();
+        if !works.is_ok_and(|output| output.status.success()) {
+            skipped("there is no moto_server");
+            return None;
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|it| it.local_addr())
+            .expect("a port")
+            .port();
+        let child = Command::new("moto_server")
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("moto_server starts");
+        let bucket = Self {
+            child,
+            endpoint: format!("http://127.0.0.1:{port}"),
+        };
+        for _ in 0..600 {
+            if bucket
+                .make(port, name)
+                .is_ok_and(|answer| answer.contains(" 200 "))
+            {
+                return Some(bucket);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("moto_server does not answer");
+    }
+
+    fn make(&self, port: u16, name: &str) -> std::io::Result<String> {
+        use std::io::Read;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        write!(
+            stream,
+            "PUT /{name} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Tells a program where the server is, and who asks.
+    pub(crate) fn known_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("AWS_ENDPOINT_URL_S3", &self.endpoint)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -26,9 +26,9 @@ use sif_format::deffile::{
 use sif_format::singularity::{self, OciConfig};
 
 use crate::base::debian::{DebianSettings, DebianVariant};
-use crate::base::{self, BaseArchitecture, BaseContext, BaseSource};
+use crate::base::{self, BaseArchitecture, BaseContext, BaseSource, LockedBase};
 use crate::image::LayerContent;
-use crate::sif::{SifInput, members};
+use crate::sif::{SifFacts, SifInput, members};
 use crate::source::{self, ImageSource, LoadedLayer};
 
 pub use error::DeffileError;
@@ -37,6 +37,8 @@ pub use error::DeffileError;
 #[derive(Debug)]
 pub struct Prepared {
     layers: Vec<LoadedLayer>,
+    /// How many of them are the image's that it begins with.
+    source_layers: usize,
     config: Option<ImageConfig>,
     source: singularity::Source,
     definition: singularity::DefinitionParts,
@@ -72,6 +74,70 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// What is known of the file before it is written: the definition file, the image that it begins with, and a digest
+    /// of the layers on top of that.
+    #[must_use]
+    pub fn facts(&self) -> SifFacts {
+        let own = self.layers.get(self.source_layers..).unwrap_or_default();
+        let own: Vec<String> = own.iter().map(|it| it.diff_id.to_string()).collect();
+        SifFacts {
+            lock: (!own.is_empty()).then(|| Digest::of(own.join("\n").as_bytes())),
+            ..facts_of(&self.definition, self.image)
+        }
+    }
+
+    /// What the layers are, lowest first.
+    pub fn diff_ids(&self) -> impl Iterator<Item = &Digest> {
+        self.layers.iter().map(|layer| &layer.diff_id)
+    }
+
+    /// Bytes of the layers that will be read.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.content.len()).sum()
+    }
+}
+
+fn facts_of(definition: &singularity::DefinitionParts, image: Option<Digest>) -> SifFacts {
+    SifFacts {
+        image,
+        definition: Some(Digest::of(definition.text.as_bytes())),
+        ..SifFacts::default()
+    }
+}
+
+/// What [`Prepared::facts`] will say, found out without fetching a layer; nothing where that takes more than a question
+/// to a registry: when files are copied into the image, or it does not come from a registry.
+///
+/// # Errors
+/// When the registry cannot be asked.
+pub async fn facts_ahead(
+    plan: &BuildPlan,
+    architecture: BaseArchitecture,
+    context: &BaseContext,
+) -> Result<Option<SifFacts>, DeffileError> {
+    let Some(stage) = plan.last() else {
+        return Err(DeffileError::Empty);
+    };
+    let copies = |app: &sif_format::deffile::App| !app.files.is_empty();
+    let Source::Docker(reference) = &stage.source else {
+        return Ok(None);
+    };
+    if !stage.files.is_empty() || stage.apps.iter().any(copies) {
+        return Ok(None);
+    }
+    let source = BaseSource::Registry(reference.to_string());
+    let locked = base::resolve(&source, architecture, context)
+        .await
+        .map_err(source::SourceError::from)?;
+    let LockedBase::Registry(image) = locked else {
+        return Ok(None);
+    };
+    let parts = parts::of(stage, plan.definition());
+    Ok(Some(facts_of(&parts, Some(image.manifest))))
+}
+
 /// What a stage begins with, for Apptainer's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -83,6 +149,8 @@ enum Kind {
 /// A stage that is there.
 struct Ready {
     layers: Vec<LoadedLayer>,
+    /// How many of them belong to the image of [`Ready::image`].
+    source_layers: usize,
     config: Option<ImageConfig>,
     image: Option<Digest>,
     kind: Kind,
@@ -134,6 +202,7 @@ pub async fn prepare(
         _ => singularity::Source::Bare,
     };
     Ok(Prepared {
+        source_layers: last.source_layers,
         layers: last.layers,
         config: last.config,
         source,
@@ -167,6 +236,7 @@ async fn begin(
         Source::Scratch => {
             return Ok(Ready {
                 layers: Vec::new(),
+                source_layers: 0,
                 config: None,
                 image: None,
                 kind: Kind::Bare,
@@ -187,6 +257,7 @@ async fn begin(
     };
     let loaded = source::load(&image, architecture, context).await?;
     Ok(Ready {
+        source_layers: loaded.manifest.map_or(0, |_| loaded.layers.len()),
         layers: loaded.layers,
         config: Some(loaded.config),
         image: loaded.manifest,
@@ -207,6 +278,7 @@ async fn local_image(
     let layer = base::blocking(move || members::as_layer(&path, &cache)).await?;
     Ok(Ready {
         image: Some(layer.diff_id),
+        source_layers: 1,
         layers: vec![layer],
         config: None,
         kind: Kind::Image,
@@ -252,6 +324,7 @@ async fn debian(
     }
     Ok(Ready {
         layers,
+        source_layers: 0,
         config: made.config,
         image: None,
         kind: Kind::Bare,

@@ -11,6 +11,7 @@
 //! Start at [`LocalCache::open`]. Three ways in: [`LocalCache::insert`] when the bytes and the digest
 //! are at hand, [`LocalCache::writer`] when the digest is only known at the end, and
 //! [`LocalCache::claim`] for a download that may be continued where an earlier process stopped.
+//! [`LocalCache::scratch`] gives a file that is of no use to anybody else.
 //!
 //! Guaranteed:
 //! - what has a name below `blobs` is complete and had that digest when it got the name: bytes are
@@ -44,7 +45,7 @@ use crate::content::Content;
 
 pub use error::LocalCacheError;
 pub use partial::{Claim, PartialBlob};
-pub use writer::BlobWriter;
+pub use writer::{BlobWriter, Scratch};
 
 /// A handle to a cache directory; cheap to clone and safe to share between threads.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@
 //! (`diff-id-2`), so that old and new programs may share a cache.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use oci_format::Digest;
@@ -52,6 +52,20 @@ impl LocalCache {
             let _ = fs::remove_file(&temporary);
         }
         result
+    }
+
+    /// Forgets what was remembered as `key` among the facts of this kind.
+    ///
+    /// # Errors
+    /// When there is such a record and it cannot be removed.
+    pub fn forget_record(&self, kind: &str, key: &str) -> Result<(), LocalCacheError> {
+        let path = self.record_path(kind, key);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LocalCacheError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keys that make good file names are used as they are, so that people can look around; others

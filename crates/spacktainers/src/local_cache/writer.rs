@@ -106,6 +106,36 @@ impl Write for BlobWriter {
     }
 }
 
+/// A file of this process alone, in the cache's file system; it goes away with this value, or with the process.
+pub struct Scratch {
+    temporary: Temporary,
+    file: File,
+}
+
+impl LocalCache {
+    /// An empty file to write, read and seek in.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn scratch(&self) -> Result<Scratch, LocalCacheError> {
+        let (temporary, file) = Temporary::create(&self.partials())?;
+        Ok(Scratch { temporary, file })
+    }
+}
+
+impl Scratch {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.temporary.path
+    }
+
+    /// The file, open for reading and writing.
+    pub fn file_mut(&mut self) -> &mut File {
+        &mut self.file
+    }
+}
+
 /// Whether bytes are what they were said to be.
 pub(super) fn check(
     digest: &Digest,

@@ -47,6 +47,7 @@ pub use http::{HttpMirror, Network};
 pub use location::{Location, LocationError};
 pub use retry::RetryPolicy;
 pub use retrying::Retrying;
+pub(crate) use s3::bucket_client;
 
 /// Objects addressed by keys such as `v3/manifests/spec/zlib/zlib-1.3.1-….spec.manifest.json`.
 #[async_trait]

@@ -3,6 +3,7 @@
 //! Requests are signed in their URLs ("query string authentication"), so that reading S3 and reading
 //! a web server are one thing: see [`super::http`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use object_store::signer::Signer;
 use object_store::{ClientOptions, RetryConfig};
 use reqwest::{Method, Url};
 
-use super::aws::{AwsError, AwsSettings};
+use super::aws::{self, AwsError, AwsSettings};
 use super::error::MirrorFault;
 use super::http::{Network, encode};
 
@@ -23,6 +24,12 @@ const SIGNED_FOR: Duration = Duration::from_secs(3600);
 /// How long an instance may take to answer that it is one. Its metadata service is next door; where
 /// there is none, packets are often lost silently.
 const INSTANCE_ANSWERS_WITHIN: Duration = Duration::from_millis(1000);
+
+/// How long a connection may take to be there, for buckets that are written.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a bucket that is written may be silent.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Where instances ask for their role (IMDSv2).
 const INSTANCE_METADATA: &str = "http://169.254.169.254/latest/api/token";
@@ -51,47 +58,19 @@ impl S3Address {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };
-        let endpoint = endpoint.map(str::to_owned).or(aws.endpoint);
-        let region = match (aws.region, &endpoint) {
-            (Some(region), _) => region,
-            // Signatures name the region; anywhere but at AWS hardly anybody looks at it.
-            (None, Some(_)) => "us-east-1".to_owned(),
-            (None, None) => resolve_bucket_region(bucket, &ClientOptions::new())
-                .await
-                .unwrap_or_else(|_| "us-east-1".to_owned()),
+        let (base, builder) = prepare(network, bucket, endpoint, aws).await;
+        // Only credentials are asked for over this client, and who waits for them waits for everything.
+        let retry = RetryConfig {
+            max_retries: 3,
+            retry_timeout: Duration::from_secs(30),
+            ..RetryConfig::default()
         };
-        let base = match &endpoint {
-            Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
-            None => format!("https://s3.{region}.amazonaws.com/{bucket}"),
-        };
-        let is_signed = aws.has_credentials || (!aws.no_instance && is_instance(network).await);
-        if !is_signed {
-            return Ok(Self {
-                base,
-                prefix,
-                signer: None,
-            });
-        }
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(bucket)
-            .with_region(region)
-            .with_allow_http(true)
-            .with_retry(RetryConfig {
-                max_retries: 3,
-                retry_timeout: Duration::from_secs(30),
-                ..RetryConfig::default()
-            });
-        if let Some(endpoint) = endpoint {
-            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
-        }
-        for (key, value) in aws.settings {
-            builder = builder.with_config(key, value);
-        }
-        let signer = builder.build().map_err(AwsError::Credentials)?;
+        let signer = builder.map(|builder| builder.with_retry(retry).build());
+        let signer = signer.transpose().map_err(AwsError::Credentials)?;
         Ok(Self {
             base,
             prefix,
-            signer: Some(Arc::new(signer)),
+            signer: signer.map(Arc::new),
         })
     }
 
@@ -108,6 +87,66 @@ impl S3Address {
                 .map_err(|_| MirrorFault::Key),
         }
     }
+}
+
+/// A client for the bucket, where the environment has credentials or leads to some: for [`crate::bucket`].
+pub(crate) async fn bucket_client(
+    network: &Network,
+    bucket: &str,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<AmazonS3>, AwsError> {
+    let aws = aws::settings(environment)?;
+    let (_, builder) = prepare(network, bucket, None, aws).await;
+    let options = ClientOptions::new()
+        .with_allow_http(true)
+        .with_connect_timeout(CONNECTED_WITHIN)
+        // A part may take long on a slow line. What must not happen is that nothing moves.
+        .with_timeout_disabled()
+        .with_read_timeout(ANSWERED_WITHIN);
+    let client = builder.map(|builder| {
+        builder
+            .with_client_options(options)
+            .with_retry(RetryConfig::default())
+            .build()
+    });
+    client.transpose().map_err(AwsError::Credentials)
+}
+
+/// Where the bucket is; and how to speak to it, where there are credentials.
+async fn prepare(
+    network: &Network,
+    bucket: &str,
+    endpoint: Option<&str>,
+    aws: AwsSettings,
+) -> (String, Option<AmazonS3Builder>) {
+    let endpoint = endpoint.map(str::to_owned).or(aws.endpoint);
+    let region = match (aws.region, &endpoint) {
+        (Some(region), _) => region,
+        // Signatures name the region; anywhere but at AWS hardly anybody looks at it.
+        (None, Some(_)) => "us-east-1".to_owned(),
+        (None, None) => resolve_bucket_region(bucket, &ClientOptions::new())
+            .await
+            .unwrap_or_else(|_| "us-east-1".to_owned()),
+    };
+    let base = match &endpoint {
+        Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        None => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+    };
+    let is_signed = aws.has_credentials || (!aws.no_instance && is_instance(network).await);
+    if !is_signed {
+        return (base, None);
+    }
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(region)
+        .with_allow_http(true);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
+    }
+    for (key, value) in aws.settings {
+        builder = builder.with_config(key, value);
+    }
+    (base, Some(builder))
 }
 
 /// Whether this machine is a cloud instance that gives credentials.

@@ -17,6 +17,7 @@ mod deffile_faults;
 mod definition;
 mod discover;
 mod load;
+mod publish_settings;
 mod settings;
 mod settings_shape;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::diagnostic::{Diagnostic, Sources};
 
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
+pub use publish_settings::PublishSettings;
 pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,
 };

@@ -7,6 +7,7 @@ use spack_format::prefix::pad_root;
 use spack_format::yaml::shape::{self, Shape};
 use spack_format::yaml::{Node, SourceId, Span};
 
+use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
 use super::toml_tree;
 use crate::base::debian::{DebianSettings, DebianVariant, ValidUntil};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub debian: Option<DebianSettings>,
     /// Registries that are spoken to without TLS.
     pub insecure: BTreeSet<String>,
+    /// `[publish.…]`, by environment.
+    pub publish: BTreeMap<String, PublishSettings>,
 }
 
 /// One `[[mirror]]`.
@@ -95,6 +98,7 @@ impl Default for Settings {
             architectures: BTreeMap::new(),
             debian: None,
             insecure: BTreeSet::new(),
+            publish: BTreeMap::new(),
         }
     }
 }
@@ -124,6 +128,7 @@ impl Settings {
             mirrors: mirrors(&root, folder, &mut faults),
             install: install(&root, &mut faults),
             debian: root.at(&["base", "debian"]).and_then(debian),
+            publish: publish_settings::read(&root),
             architectures: architectures(&root, &mut faults),
             insecure: root
                 .at(&["registry", "insecure"])
@@ -377,6 +382,8 @@ mod tests {
             target = "x86_64_v3"
             [registry]
             insecure = ["registry.lan:5000"]
+            [publish.staging]
+            targets = ["docker://registry.lan:5000/{name}:{version}", "s3://sif/{name}.sif"]
         "#;
         let (settings, faults) = parse(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -395,6 +402,10 @@ mod tests {
         let amd64 = settings.architecture(BaseArchitecture::Amd64);
         assert_eq!(amd64.base.to_string(), "oci:base:v1");
         assert_eq!(amd64.target.as_deref(), Some("x86_64_v3"));
+        assert_eq!(
+            settings.publish["staging"].targets[1].0,
+            "s3://sif/{name}.sif"
+        );
         assert_eq!(
             settings.architecture(BaseArchitecture::Arm64),
             ArchitectureSettings::default()
@@ -421,6 +432,8 @@ mod tests {
             base = "debian"
             target = "x86 64"
             [arch.armv7]
+            [publish.production]
+            targets = ["ftp://host/{name}"]
             "#,
         );
         let expected = [
@@ -433,6 +446,7 @@ mod tests {
             "which is not there",
             "not a processor target",
             "`armv7`",
+            "no transport `ftp`",
         ];
         assert_eq!(faults.len(), expected.len(), "{faults:#?}");
         for (fault, words) in faults.iter().zip(expected) {

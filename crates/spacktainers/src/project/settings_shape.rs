@@ -7,6 +7,7 @@ use spack_format::yaml::shape::{
 
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
+use crate::publish::check_template;
 
 const fn closed(name: &'static str, keys: &'static [KeyShape]) -> MapShape {
     MapShape {
@@ -27,7 +28,22 @@ pub(super) static SETTINGS: MapShape = closed(
         key("arch", Shape::Map(&ARCHITECTURES)),
         key("base", Shape::Map(&BASE)),
         key("registry", Shape::Map(&REGISTRY)),
+        key("publish", Shape::Map(&PUBLISH)),
     ],
+);
+
+static PUBLISH: MapShape = MapShape {
+    name: "`[publish]`",
+    keys: &[],
+    others: Others::Named(Shape::Map(&ENVIRONMENT)),
+};
+
+static ENVIRONMENT: MapShape = closed(
+    "`[publish.…]`",
+    &[required(
+        "targets",
+        Shape::List(&Shape::Text(&PUBLISH_TARGET)),
+    )],
 );
 
 static MIRROR: MapShape = closed(
@@ -116,6 +132,18 @@ static BASE_SOURCE: TextShape = TextShape {
             label: "no base image".to_owned(),
             hint: None,
         }),
+    },
+};
+
+static PUBLISH_TARGET: TextShape = TextShape {
+    noun: "a target to publish to",
+    check: |text| match check_template(text) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(whole(
+            text,
+            &error.to_string(),
+            "`{name}`, `{version}` and `{arch}` are filled in by each container: `docker://HOST/{name}:{version}`",
+        )),
     },
 };
 

@@ -73,9 +73,8 @@ pub(super) async fn write(
             )
         }
         Target::OciArchive { file, reference } => (file, descriptor.clone(), reference.clone()),
-        Target::Registry(_) | Target::OciLayout { .. } | Target::Sif(_) | Target::Squashfs(_) => {
-            return Err(PublishError::Interrupted(Box::new(target.clone())));
-        }
+        // No archive: `publish` sends none of them here.
+        _ => return Err(PublishError::Interrupted(Box::new(target.clone()))),
     };
     entry.platform = None;
     let index = layout::set_reference(None, name.as_deref(), &entry);

@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use oci_format::json::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES};
-use oci_format::{Descriptor, Digest, ImageConfig, ImageManifest, JsonError, Manifest, layout};
+use oci_format::{
+    Descriptor, Digest, ImageConfig, ImageManifest, JsonError, Manifest, Platform, layout,
+    media_type,
+};
 
 use super::layout::{blocking, read_bounded};
-use super::{PublishContext, PublishError, Target};
+use super::{PublishContext, PublishError, Target, find_sif};
+use crate::bucket::Bucket;
 use crate::registry::{ManifestKey, RegistryError};
+use crate::sif::SifFacts;
 
 /// An image that a target holds.
 #[derive(Debug, Clone)]
@@ -63,8 +68,38 @@ pub async fn existing(
             let file = file.clone();
             blocking(target, move || Ok(read_sif(&file))).await
         }
+        Target::Object(object) => {
+            let refused = PublishError::bucket(target);
+            let bucket = Bucket::open(&object.bucket, &context.buckets).await;
+            let bucket = bucket.map_err(&refused)?;
+            let found = bucket.head(&object.key).await.map_err(&refused)?;
+            Ok(found.and_then(|found| of_facts(&SifFacts::from_metadata(&found.metadata))))
+        }
+        Target::Oras(reference) => {
+            let refused = PublishError::registry(target);
+            let repository = context.registry.repository(reference).map_err(&refused)?;
+            let found = find_sif(&repository, reference).await.map_err(&refused)?;
+            Ok(found.and_then(|found| of_facts(&found.facts)))
+        }
         Target::OciArchive { .. } | Target::DockerArchive { .. } | Target::Squashfs(_) => Ok(None),
     }
+}
+
+/// The image that a SIF file was made from, as far as the file says.
+fn of_facts(facts: &SifFacts) -> Option<Existing> {
+    let descriptor = Descriptor::new(media_type::IMAGE_MANIFEST, facts.image?, 0);
+    let platform = Platform {
+        architecture: String::new(),
+        os: "linux".to_owned(),
+        variant: None,
+    };
+    let mut config = ImageConfig::new(&platform);
+    config.config.labels = facts.to_annotations();
+    Some(Existing {
+        manifest: ImageManifest::new(descriptor.clone(), Vec::new()),
+        descriptor,
+        config,
+    })
 }
 
 fn assemble(descriptor: Descriptor, manifest: ImageManifest, config: &[u8]) -> Option<Existing> {

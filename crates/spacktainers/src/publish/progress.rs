@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crate::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 
 /// A task that is reported as failed unless it is finished.
-pub(super) struct Task {
+pub(crate) struct Task {
     id: TaskId,
     reporter: Arc<dyn Reporter>,
     finished: bool,
 }
 
 impl Task {
-    pub(super) fn start(
+    pub(crate) fn start(
         reporter: &Arc<dyn Reporter>,
         kind: TaskKind,
         label: String,
@@ -33,12 +33,12 @@ impl Task {
     }
 
     /// To be called with bytes as they move.
-    pub(super) fn advance(&self) -> impl Fn(u64) + Send + Sync + 'static {
+    pub(crate) fn advance(&self) -> impl Fn(u64) + Send + Sync + 'static {
         let (task, reporter) = (self.id, Arc::clone(&self.reporter));
         move |bytes| reporter.event(Event::Advanced { task, bytes })
     }
 
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.end(Outcome::Done);
     }
 

@@ -7,6 +7,8 @@ use oci_format::layer::tar::TarWriteError;
 use oci_format::{Digest, JsonError};
 
 use super::Target;
+use crate::bucket::BucketError;
+use crate::local_cache::LocalCacheError;
 use crate::registry::RegistryError;
 use crate::sif::SifWriteError;
 
@@ -15,8 +17,8 @@ use crate::sif::SifWriteError;
 pub struct Receipt {
     /// The target.
     pub target: Target,
-    /// The image's digest: of its manifest.
-    pub digest: Digest,
+    /// The image's digest: of its manifest. What a definition file makes has none.
+    pub digest: Option<Digest>,
     /// The manifest's media type.
     pub media_type: String,
     /// Bytes of blobs and manifest that went to the target; what had to be sent twice counts once.
@@ -29,6 +31,8 @@ pub struct Receipt {
     pub blobs_mounted: usize,
     /// Blobs that the target had already.
     pub blobs_reused: usize,
+    /// Digest of the image's tree, where a SIF file was written or was there already.
+    pub tree: Option<Digest>,
     /// Whether the target held this very image under this name, so that nothing was written.
     pub unchanged: bool,
 }
@@ -37,7 +41,7 @@ impl Receipt {
     /// A receipt before anything was done.
     pub(super) fn new(target: &Target, image: &crate::image::Image) -> Self {
         Self {
-            digest: image.manifest_descriptor.digest,
+            digest: Some(image.manifest_descriptor.digest),
             media_type: image.manifest_descriptor.media_type.clone(),
             ..Self::nothing(target)
         }
@@ -47,13 +51,14 @@ impl Receipt {
     pub(super) fn nothing(target: &Target) -> Self {
         Self {
             target: target.clone(),
-            digest: Digest::of(b""),
+            digest: None,
             media_type: String::new(),
             bytes_sent: 0,
             bytes_reused: 0,
             blobs_sent: 0,
             blobs_mounted: 0,
             blobs_reused: 0,
+            tree: None,
             unchanged: false,
         }
     }
@@ -85,6 +90,22 @@ pub enum PublishError {
         /// Why.
         source: Box<RegistryError>,
     },
+    /// The bucket of the target.
+    #[error("cannot publish to `{target}`")]
+    Bucket {
+        /// The target.
+        target: Box<Target>,
+        /// Why.
+        source: Box<BucketError>,
+    },
+    /// A definition file makes SIF files, and the target takes images.
+    #[error(
+        "a definition file makes SIF files, and `{0}` takes images: use sif:FILE, s3://BUCKET/KEY.sif or oras://HOST/REPO:TAG"
+    )]
+    OnlySif(Box<Target>),
+    /// The local cache, in whose folder SIF files are written before they are sent.
+    #[error(transparent)]
+    Cache(#[from] LocalCacheError),
     /// A layer that is only in a registry so far, and the target lacks it.
     #[error("cannot fetch layer {digest} ({title}) for `{target}`")]
     Fetch {
@@ -176,6 +197,7 @@ impl PublishError {
         match self {
             Self::Changed { .. } => true,
             Self::Sif { source, .. } => source.is_verification(),
+            Self::Bucket { source, .. } => source.is_verification(),
             Self::Registry { source, .. } | Self::Fetch { source, .. } => source.is_verification(),
             _ => false,
         }
@@ -184,6 +206,14 @@ impl PublishError {
     /// Turns what a registry refused into ours; for `map_err`.
     pub(super) fn registry(target: &Target) -> impl Fn(RegistryError) -> Self {
         move |source| Self::Registry {
+            target: Box::new(target.clone()),
+            source: Box::new(source),
+        }
+    }
+
+    /// Turns what a bucket refused into ours; for `map_err`.
+    pub(super) fn bucket(target: &Target) -> impl Fn(BucketError) -> Self {
+        move |source| Self::Bucket {
             target: Box::new(target.clone()),
             source: Box::new(source),
         }

@@ -154,7 +154,7 @@ pub(super) async fn push_blobs(
         )
     });
     let receipt = Mutex::new(receipt);
-    stream::iter(missing.into_iter().map(Ok))
+    stream::iter(missing.into_iter().map(Ok::<_, PublishError>))
         .try_for_each_concurrent(context.jobs.get(), async |blob| {
             let mounted = bring(blob, repository, target, context).await?;
             let how = if mounted { How::Mounted } else { How::Sent };

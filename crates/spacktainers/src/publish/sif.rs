@@ -2,116 +2,104 @@
 //!
 //! Layers are not copied: they are read where they are and merged into the file, which gets its name when it is whole.
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::SystemTime;
 
-use oci_format::{Digest, ImageConfig, annotation};
-
-use super::blobs::{Blob, Blobs};
-use super::file::write_atomically;
+use super::file::{CopyError, copy_hashed, remove_stale, write_atomically};
 use super::layout::blocking;
+use super::made_sif::{Form, OnceMade, Origin, warn};
 use super::progress::Task;
 use super::{PublishContext, PublishError, Receipt, Target};
-use crate::event::{Event, TaskKind};
-use crate::sif::{self, SifInput, SifSummary, SifWriteError, SquashfsOptions};
-use crate::source::LoadedLayer;
+use crate::content::Content;
+use crate::event::TaskKind;
+use crate::sif;
 
-/// Which file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Sif,
-    Squashfs,
-}
-
+/// Writes the file. `is_shared` says that others want the same SIF file, which is then written once.
 pub(super) async fn write(
-    blobs: &Blobs<'_>,
+    once: &OnceMade<'_>,
     target: &Target,
     path: &Path,
     form: Form,
+    is_shared: bool,
+    mut receipt: Receipt,
     context: &PublishContext,
 ) -> Result<Receipt, PublishError> {
-    let image = blobs.image;
-    let mut receipt = Receipt::new(target, image);
-    if form == Form::Sif && is_of(path, &image.manifest_descriptor.digest) {
-        receipt.reused(std::fs::metadata(path).map_or(0, |it| it.len()));
+    if form == Form::Sif && !context.is_forced && is_of(path, &once.origin) {
+        receipt.reused(fs::metadata(path).map_or(0, |it| it.len()));
         receipt.unchanged = true;
         return Ok(receipt);
     }
-    let mut layers = Vec::new();
-    for layer in &image.layers {
-        layers.push(LoadedLayer {
-            diff_id: layer.diff_id,
-            digest: Some(layer.descriptor.digest),
-            content: Blob::of(layer).content(target, context).await?,
-        });
-    }
-    let config = ImageConfig::parse(&image.config).map_err(|source| PublishError::Layout {
-        path: path.to_owned(),
-        source,
-    })?;
-    let (owned, digest, options) = (
-        path.to_owned(),
-        image.manifest_descriptor.digest,
-        context.squashfs,
-    );
-    let task = Task::start(
-        &context.reporter,
-        TaskKind::Write,
-        format!("{target}"),
-        blobs.size(),
-    );
-    let advance = task.advance();
-    let summary = blocking(target, move || {
-        write_atomically(&owned, |file| {
-            let written = fill(&layers, &config, digest, form, &options, &advance, file);
-            let summary = written.map_err(|source| PublishError::sif(&owned, source))?;
-            make_executable(file, form).map_err(PublishError::io("write", &owned))?;
-            Ok(summary)
+    let (owned, options) = (path.to_owned(), context.squashfs);
+    let summary = if is_shared && form == Form::Sif {
+        let made = once.get(target, context).await?;
+        let summary = made.summary.clone();
+        blocking(target, move || {
+            write_atomically(&owned, |file| {
+                let content = Content::File {
+                    path: made.file.path().to_owned(),
+                    offset: 0,
+                    len: made.size,
+                };
+                copy_hashed(&content, &made.digest, file, &|_| {}).map_err(
+                    |error| match error {
+                        CopyError::Read(source) => {
+                            PublishError::io("read", made.file.path())(source)
+                        }
+                        CopyError::Write(source) => PublishError::io("write", &owned)(source),
+                        CopyError::Changed(actual) => PublishError::Changed {
+                            title: "SIF file".to_owned(),
+                            expected: made.digest,
+                            actual,
+                        },
+                    },
+                )?;
+                make_executable(file, form).map_err(PublishError::io("write", &owned))
+            })
         })
-    })
-    .await?;
-    task.finish();
-    for warning in &summary.warnings {
-        context
-            .reporter
-            .event(Event::Warning(format!("{target}: {warning}")));
-    }
+        .await?;
+        summary
+    } else {
+        let job = once.origin.job(target, context).await?;
+        let task = Task::start(
+            &context.reporter,
+            TaskKind::Write,
+            format!("{target}"),
+            once.origin.size(),
+        );
+        let advance = task.advance();
+        let summary = blocking(target, move || {
+            if let Some(folder) = owned.parent() {
+                remove_stale(folder, SystemTime::now());
+            }
+            write_atomically(&owned, |file| {
+                let written = job.write(form, &options, &advance, file);
+                let summary = written.map_err(|source| PublishError::sif(&owned, source))?;
+                make_executable(file, form).map_err(PublishError::io("write", &owned))?;
+                Ok(summary)
+            })
+        })
+        .await?;
+        task.finish();
+        summary
+    };
+    warn(target, &summary, context);
     receipt.sent(summary.size);
+    receipt.tree = Some(summary.tree);
     Ok(receipt)
 }
 
-fn fill(
-    layers: &[LoadedLayer],
-    config: &ImageConfig,
-    digest: Digest,
-    form: Form,
-    options: &SquashfsOptions,
-    advance: &(dyn Fn(u64) + Sync),
-    file: &mut std::fs::File,
-) -> Result<SifSummary, SifWriteError> {
-    let label = |key: &str| config.config.labels.get(key).cloned();
-    let from = match (label(annotation::TITLE), label(annotation::VERSION)) {
-        (Some(title), Some(version)) => format!("{title}:{version}"),
-        _ => digest.to_string(),
-    };
-    let input = SifInput::of_image(layers, config, Some(digest), "spacktainers", &from)?;
-    Ok(match form {
-        Form::Sif => sif::write_sif(&input, options, advance, file)?.1,
-        Form::Squashfs => sif::write_squashfs(layers, input.time, options, advance, file)?.1,
-    })
-}
-
 /// Whether the file holds the image already.
-fn is_of(path: &Path, image: &Digest) -> bool {
+fn is_of(path: &Path, origin: &Origin<'_>) -> bool {
     let Ok(mut file) = sif::inspect::open(path) else {
         return false;
     };
-    sif::inspect::record(&mut file).is_some_and(|record| record.image == Some(*image))
+    sif::inspect::record(&mut file).is_some_and(|record| origin.is_in(&record))
 }
 
 /// A SIF file can be started like a program by whoever may read it.
-fn make_executable(file: &std::fs::File, form: Form) -> std::io::Result<()> {
+fn make_executable(file: &fs::File, form: Form) -> std::io::Result<()> {
     if form == Form::Squashfs {
         return Ok(());
     }

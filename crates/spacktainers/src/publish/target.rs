@@ -7,6 +7,8 @@
 //! docker-archive:FILE[:repository:tag]
 //! sif:FILE
 //! squashfs:FILE
+//! s3://bucket/key.sif
+//! oras://host/repository:tag
 //! ```
 //!
 //! Paths end at the first colon, as skopeo and podman have it.
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use oci_format::{Reference, ReferenceError};
+
+use crate::bucket::ObjectName;
 
 /// A place to publish to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,6 +53,21 @@ pub enum Target {
     Sif(PathBuf),
     /// The bare file system, for uenv and whoever mounts squashfs; the file is replaced.
     Squashfs(PathBuf),
+    /// A SIF file in a bucket.
+    Object(ObjectName),
+    /// A SIF file in a registry, as Apptainer's `oras://` has it.
+    Oras(Reference),
+}
+
+impl Target {
+    /// Whether a SIF file, or the file system in it, goes there: only that can be made from a definition file.
+    #[must_use]
+    pub fn takes_sif(&self) -> bool {
+        matches!(
+            self,
+            Self::Sif(_) | Self::Squashfs(_) | Self::Object(_) | Self::Oras(_)
+        )
+    }
 }
 
 /// Why a text is not a target, and where in it.
@@ -71,17 +90,21 @@ pub enum TargetFault {
     MissingTransport(String),
     /// `dokcer://…`
     #[error(
-        "there is no transport `{0}`; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:"
+        "there is no transport `{0}`; use docker://, oci:, oci-archive:, docker-archive:, sif:, squashfs:, s3:// or oras://"
     )]
     UnknownTransport(String),
-    /// A transport that is known and cannot be written to by this version.
-    #[error(
-        "the transport `{0}` is not supported yet; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:"
-    )]
-    NotSupportedYet(&'static str),
     /// `docker:host/name`
-    #[error("`//` must follow `docker:`")]
-    MissingSlashes,
+    #[error("`//` must follow `{0}:`")]
+    MissingSlashes(&'static str),
+    /// `s3://bucket`
+    #[error("a key is missing after the bucket: `s3://bucket/name.sif`")]
+    MissingKey,
+    /// `s3:///key`
+    #[error("the bucket is missing: `s3://bucket/name.sif`")]
+    MissingBucket,
+    /// `s3://bucket/a//b`
+    #[error("parts of a key are neither empty nor `.` nor `..`")]
+    Key,
     /// `oci:`
     #[error("a path is missing")]
     MissingPath,
@@ -108,9 +131,6 @@ impl TargetError {
     }
 }
 
-/// Transports that are planned: their errors say so instead of calling them unknown.
-const PLANNED: [(&str, &str); 2] = [("s3://", "s3"), ("oras://", "oras")];
-
 /// A fault and the bytes before it.
 type Fault = (usize, TargetFault);
 
@@ -131,15 +151,22 @@ fn parse(text: &str) -> Result<Target, Fault> {
         let at = text.len() - rest.len();
         return reference(rest, at).map(Target::Registry);
     }
-    if let Some((_, name)) = PLANNED.iter().find(|(prefix, _)| text.starts_with(prefix)) {
-        return Err((0, TargetFault::NotSupportedYet(name)));
+    if let Some(rest) = text.strip_prefix("oras://") {
+        let at = text.len() - rest.len();
+        return reference(rest, at).map(Target::Oras);
+    }
+    if let Some(rest) = text.strip_prefix("s3://") {
+        let at = text.len() - rest.len();
+        return object(rest, at).map(Target::Object);
     }
     let Some((transport, rest)) = text.split_once(':') else {
         return Err((0, TargetFault::MissingTransport(guess(text))));
     };
     let at = transport.len() + 1;
     match transport {
-        "docker" => Err((at, TargetFault::MissingSlashes)),
+        "docker" => Err((at, TargetFault::MissingSlashes("docker"))),
+        "oras" => Err((at, TargetFault::MissingSlashes("oras"))),
+        "s3" => Err((at, TargetFault::MissingSlashes("s3"))),
         "oci" => {
             let (directory, name) = path_and_name(rest, at)?;
             Ok(Target::OciLayout {
@@ -195,6 +222,25 @@ fn reference(text: &str, at: usize) -> Result<Reference, Fault> {
     }
 }
 
+/// `bucket/key`.
+fn object(text: &str, at: usize) -> Result<ObjectName, Fault> {
+    let (bucket, key) = text
+        .split_once('/')
+        .filter(|(_, key)| !key.is_empty())
+        .ok_or((at + text.len(), TargetFault::MissingKey))?;
+    if bucket.is_empty() {
+        return Err((at, TargetFault::MissingBucket));
+    }
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..");
+    if !key.split('/').all(is_plain) {
+        return Err((at + bucket.len() + 1, TargetFault::Key));
+    }
+    Ok(ObjectName {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    })
+}
+
 /// A name and the bytes before it, where there is one.
 type Name<'a> = Option<(&'a str, usize)>;
 
@@ -226,6 +272,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (transport, path, name) = match self {
             Self::Registry(reference) => return write!(f, "docker://{reference}"),
+            Self::Oras(reference) => return write!(f, "oras://{reference}"),
+            Self::Object(object) => return object.fmt(f),
             Self::Sif(file) => ("sif", file, None),
             Self::Squashfs(file) => ("squashfs", file, None),
             Self::OciLayout {
@@ -304,7 +352,7 @@ mod tests {
             ),
             (
                 "dokcer://h.io/a",
-                "there is no transport `dokcer`; use docker://, oci:, oci-archive:, docker-archive:, sif: or squashfs:, at character 1",
+                "there is no transport `dokcer`; use docker://, oci:, oci-archive:, docker-archive:, sif:, squashfs:, s3:// or oras://, at character 1",
             ),
             (
                 "docker://h.io/A",
@@ -333,13 +381,36 @@ mod tests {
     }
 
     #[test]
-    fn planned_transports_are_refused_as_such() {
-        for text in ["s3://bucket/key.sif", "oras://h.io/a:b"] {
-            let error = text.parse::<Target>().expect_err("not yet");
-            assert!(
-                matches!(error.fault, TargetFault::NotSupportedYet(_)),
-                "{error}"
-            );
+    fn objects_have_a_bucket_and_a_plain_key() {
+        for text in [
+            "s3://bucket/a.sif",
+            "s3://b/deep/er/a__1.0.sif",
+            "oras://h.io/a:b",
+        ] {
+            assert_eq!(text.parse::<Target>().expect("parses").to_string(), text);
+        }
+        let faults = [
+            (
+                "s3://bucket",
+                "a key is missing after the bucket: `s3://bucket/name.sif`, at character 12",
+            ),
+            (
+                "s3://bucket/",
+                "a key is missing after the bucket: `s3://bucket/name.sif`, at character 13",
+            ),
+            (
+                "s3:///key",
+                "the bucket is missing: `s3://bucket/name.sif`, at character 6",
+            ),
+            (
+                "s3://bucket/a//b",
+                "parts of a key are neither empty nor `.` nor `..`, at character 13",
+            ),
+            ("s3:bucket", "`//` must follow `s3:`, at character 4"),
+            ("oras:a/b", "`//` must follow `oras:`, at character 6"),
+        ];
+        for (text, expected) in faults {
+            assert_eq!(shown(text), format!("`{text}` is not a target: {expected}"));
         }
     }
 }

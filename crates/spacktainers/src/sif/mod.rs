@@ -15,6 +15,7 @@
 
 mod contents;
 mod error;
+mod facts;
 pub mod inspect;
 pub mod members;
 mod metadata;
@@ -43,6 +44,7 @@ use crate::source::LoadedLayer;
 
 pub use contents::Watch;
 pub use error::SifWriteError;
+pub use facts::SifFacts;
 
 /// Name of the JSON object in which we say what a file was made from.
 pub const RECORD_NAME: &str = "spacktainers.json";

@@ -49,7 +49,7 @@ async fn pushing_again_sends_nothing_but_heads() {
     let size: u64 = image.layers.iter().map(|layer| layer.descriptor.size).sum();
     let size = size + image.config_descriptor.size + image.manifest_descriptor.size;
     assert_eq!(receipt.bytes_sent, size);
-    assert_eq!(receipt.digest, image.manifest_descriptor.digest);
+    assert_eq!(receipt.digest, Some(image.manifest_descriptor.digest));
     let seen = proxy.seen();
     let last = seen.last().expect("requests");
     assert_eq!(

@@ -12,10 +12,12 @@ use flate2::write::GzEncoder;
 use oci_format::layer::Entry;
 use oci_format::layer::tar::TarWriter;
 use oci_format::{Descriptor, Digest, ImageConfig, ImageManifest, Platform, media_type};
+use spacktainers::bucket::BucketAccess;
 use spacktainers::content::Content;
 use spacktainers::event::Silent;
 use spacktainers::image::{Image, LayerContent, RecordedLayer};
 use spacktainers::local_cache::LocalCache;
+use spacktainers::mirror::Network;
 use spacktainers::publish::PublishContext;
 use spacktainers::registry::{RegistryClient, RegistrySettings, RetryPolicy};
 
@@ -112,6 +114,12 @@ pub(crate) fn settings() -> RegistrySettings {
 /// A context whose cache lies below `directory`.
 pub(crate) fn context(directory: &Path, settings: RegistrySettings) -> PublishContext {
     PublishContext {
+        buckets: BucketAccess {
+            network: Network::new(Duration::from_secs(10)),
+            environment: Arc::default(),
+            is_offline: true,
+        },
+        is_forced: false,
         registry: RegistryClient::new(settings),
         cache: LocalCache::open(directory.join("cache")).expect("a cache"),
         jobs: NonZeroUsize::new(3).expect("not zero"),

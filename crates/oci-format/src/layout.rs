@@ -52,14 +52,19 @@ pub fn check_layout_file(bytes: &[u8]) -> Result<(), JsonError> {
 }
 
 /// What `name` names in an `index.json`; without a name, the only manifest or the only one
-/// without a name.
+/// without a name. `@2` is the third entry, as skopeo and podman count.
+///
+/// Source for `@`: containers-transports(5), `oci:PATH:@SOURCE-INDEX`. A `@` begins no name: those begin with a letter or
+/// a digit (image-spec, annotations, `org.opencontainers.image.ref.name`).
 ///
 /// # Errors
 /// When the index is not valid.
 pub fn find_reference(index: &[u8], name: Option<&str>) -> Result<Option<Descriptor>, JsonError> {
     let mut manifests = parse_index(index)?.1;
     // Entries that nobody asked for are not read further: they may be of kinds we do not know.
-    let wanted = if name.is_none() && manifests.len() == 1 {
+    let wanted = if let Some(place) = name.and_then(place) {
+        (place < manifests.len()).then(|| manifests.swap_remove(place))
+    } else if name.is_none() && manifests.len() == 1 {
         manifests.pop()
     } else {
         manifests
@@ -67,6 +72,14 @@ pub fn find_reference(index: &[u8], name: Option<&str>) -> Result<Option<Descrip
             .find(|entry| reference_name(entry) == name)
     };
     wanted.as_ref().map(descriptor).transpose()
+}
+
+/// The place that `@2` means, counted from 0.
+#[must_use]
+pub fn place(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix('@')?;
+    let is_number = digits.bytes().all(|it| it.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
 }
 
 /// Sets what `name` names in an `index.json` (or in a new one) and returns the new text.
@@ -183,6 +196,14 @@ mod tests {
             .expect("there");
         assert_eq!(kept.digest, Digest::of(b"2"));
         assert_eq!(find_reference(&replaced, None).expect("valid"), None);
+        let second = find_reference(&replaced, Some("@1")).expect("valid");
+        assert_eq!(second.map(|it| it.digest), Some(Digest::of(b"2")));
+        for absent in ["@2", "@", "@x", "@-1"] {
+            assert_eq!(
+                find_reference(&replaced, Some(absent)).expect("valid"),
+                None
+            );
+        }
     }
 
     #[test]

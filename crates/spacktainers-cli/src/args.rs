@@ -205,6 +205,9 @@ pub(crate) struct SifMakeArgs {
     /// A value for `{{ NAME }}` in a definition file; may be given several times
     #[arg(long = "build-arg", value_name = "NAME=VALUE")]
     pub(crate) build_args: Vec<String>,
+    /// Public keys whose signatures count where a definition file has `Fingerprints:`
+    #[arg(long = "key", value_name = "FILE")]
+    pub(crate) keys: Vec<PathBuf>,
 }
 
 /// How SIF files are written.

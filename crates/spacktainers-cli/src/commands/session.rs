@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -68,6 +69,7 @@ impl Session {
         base.registries = registries.clone();
         base.folder = context.project.clone();
         base.debian = settings.debian.clone();
+        base.sif_keys = public_keys(settings.sif_keys.iter().map(|(file, _)| &**file))?;
         Ok(Self {
             cache,
             registries,
@@ -142,8 +144,20 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
+    let keys = public_keys(mirror.keys.iter().map(|(file, _)| &**file))?;
+    Ok(if mirror.signed {
+        Trust::Signed(keys)
+    } else {
+        Trust::Unsigned(keys)
+    })
+}
+
+/// The keys in these files.
+pub(super) fn public_keys<'a>(
+    files: impl IntoIterator<Item = &'a Path>,
+) -> Result<PublicKeys, Failure> {
     let mut bytes = Vec::new();
-    for (file, _) in &mirror.keys {
+    for file in files {
         let key = fs::read(file).map_err(|error| {
             let why = anyhow::Error::new(error)
                 .context(format!("cannot read the key `{}`", file.display()));
@@ -152,16 +166,10 @@ fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
         bytes.extend(key);
         bytes.push(b'\n');
     }
-    let keys = if bytes.is_empty() {
-        PublicKeys::default()
-    } else {
-        PublicKeys::parse(&bytes).map_err(|error| Failure::new(Exit::Usage, error))?
-    };
-    Ok(if mirror.signed {
-        Trust::Signed(keys)
-    } else {
-        Trust::Unsigned(keys)
-    })
+    if bytes.is_empty() {
+        return Ok(PublicKeys::default());
+    }
+    PublicKeys::parse(&bytes).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// How a build that failed ends.

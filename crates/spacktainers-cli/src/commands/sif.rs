@@ -13,7 +13,7 @@ use sif_format::squashfs::Compression;
 use spacktainers::deffile::{self, DeffileError, Prepared};
 use spacktainers::diagnostic::{Diagnostic, Sources};
 use spacktainers::event::{Event, Outcome, Reporter, TaskId, TaskKind};
-use spacktainers::openpgp::{PublicKeys, SecretKey};
+use spacktainers::openpgp::SecretKey;
 use spacktainers::project::{Settings, deffile_diagnostic};
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
@@ -21,7 +21,7 @@ use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, wr
 use spacktainers::source::{self, ImageSource, LoadedImage, SourceError};
 use spacktainers::unpack::unpack_file;
 
-use super::session::Session;
+use super::session::{Session, public_keys};
 use super::{architecture, block_on};
 use crate::args::{SifArgs, SifCommand, SifCompression, SifHow, SifMakeArgs};
 use crate::context::{Context, Failure};
@@ -230,6 +230,7 @@ async fn of_deffile(
     let session = Session::new(&Settings::default(), insecure, context).await?;
     let mut base = session.base().clone();
     base.folder = PathBuf::new();
+    base.sif_keys = public_keys(args.keys.iter().map(|it| &**it))?;
     let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
     deffile::prepare(&plan, Path::new(""), architecture, &base)
         .await
@@ -285,9 +286,8 @@ pub(super) fn deffile_failure(error: DeffileError, path: &Path, context: &Contex
     }
     let exit = match &error {
         error if error.is_definition() => Exit::Usage,
-        DeffileError::Load(error) if error.is_verification() => Exit::Unverified,
-        DeffileError::Load(_) => Exit::Refused,
-        DeffileError::Merge(error) if error.is_verification() => Exit::Unverified,
+        error if error.is_verification() => Exit::Unverified,
+        error if error.is_refusal() => Exit::Refused,
         _ => Exit::Fault,
     };
     let hint = error.hint();
@@ -521,12 +521,7 @@ fn sign(file: &Path, key: &Path, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn verify(file: &Path, keys: &[PathBuf], context: &Context) -> Result<Exit, Failure> {
-    let mut all = Vec::new();
-    for key in keys {
-        all.extend(read(key)?);
-        all.push(b'\n');
-    }
-    let keys = PublicKeys::parse(&all).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let keys = public_keys(keys.iter().map(|it| &**it))?;
     // A file that is no SIF file should be told as that.
     drop(open(file)?);
     let reports = signing::verify(file, &keys, SystemTime::now()).map_err(signing_failure)?;

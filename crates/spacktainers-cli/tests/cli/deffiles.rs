@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Registry, Stage, has};
+use crate::support::{Registry, Stage, has, repository};
 
 const DEFINITION: &str = "\
 Bootstrap: oci
@@ -175,4 +175,90 @@ fn a_definition_file_of_the_project_is_written_again_when_something_changed() {
         .run(&["build", "storage", "--to", "oci:elsewhere"])
         .ends(2)
         .says("a definition file makes SIF files");
+}
+
+/// A key of the project's tests, and its fingerprint.
+const SIGNER: &str = "341DDE1A0845DFB9EA90AC1411E09B00BC327572";
+
+#[test]
+fn an_image_of_apptainers_is_a_source_if_the_right_keys_signed_it() {
+    let stage = stage();
+    for key in ["alpha.secret", "alpha.pub", "beta.pub"] {
+        let from = repository().join("crates/spacktainers/tests/data/openpgp");
+        std::fs::copy(from.join(key), stage.path(key)).expect("a file");
+    }
+    stage
+        .run(&["sif", "oci:image:v1", "-o", "below.sif"])
+        .ends(0);
+    let text = format!(
+        "Bootstrap: localimage\nFrom: below.sif\nFingerprints: {SIGNER}\n\n%labels\n    Maker us\n"
+    );
+    stage.write("thing.def", &text);
+    let make = ["sif", "thing.def", "-o", "thing.sif", "--key", "alpha.pub"];
+    stage
+        .run(&make)
+        .ends(5)
+        .says("below.sif` has no good signature by");
+    stage
+        .run(&["sif", "sign", "below.sif", "--key", "alpha.secret"])
+        .ends(0);
+    stage
+        .run(&make[..4])
+        .ends(5)
+        .says("say which public keys count");
+    let other = [&make[..5], &["beta.pub"]].concat();
+    stage.run(&other).ends(5);
+    assert!(!stage.path("thing.sif").exists());
+    stage.run(&make).ends(0);
+    stage
+        .run(&["verify", "--same", "thing.sif", "oci:image:v1"])
+        .ends(0);
+    // The same by the settings, for a container of the project.
+    stage.write("container_definitions/amd64/thing.def", &text);
+    let build = ["build", "thing", "--to", "sif:thing.sif", "--force"];
+    stage.run(&build).ends(5);
+    let settings = stage.read("spacktainers.toml");
+    let settings = format!("{settings}\n[sif]\nkeys = [\"alpha.pub\"]\n");
+    stage.write("spacktainers.toml", &settings);
+    stage.run(&build).ends(0);
+}
+
+#[test]
+fn a_sif_file_in_a_registry_is_a_source() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let stage = stage();
+    let place = format!("oras://{}/demo/spike:7.1", registry.address);
+    stage.build(&place).ends(0);
+    let from = format!("{}/demo/spike", registry.address);
+    let text = format!("Bootstrap: oras\nFrom: {from}:7.1\n\n%labels\n    Maker us\n");
+    stage.write("thing.def", &text);
+    let make = ["sif", "thing.def", "-o", "thing.sif"];
+    stage.run(&make).ends(0);
+    stage
+        .run(&["verify", "--same", "thing.sif", "oci:image:v1"])
+        .ends(0);
+    let labels = stage.run(&["sif", "inspect", "thing.sif"]).ends(0);
+    assert!(labels.stdout.contains("Maker"), "{}", labels.stdout);
+    // It is here now, but nobody knows whether it is still what the tag means.
+    let offline = [&["--offline"], &make[..]].concat();
+    stage.run(&offline).ends(4).says("no network is to be used");
+    stage.write("thing.def", &text.replace(":7.1", ":7.2"));
+    stage.run(&make).ends(4).says("there is no SIF file at");
+}
+
+#[test]
+fn an_image_may_be_named_by_its_place() {
+    let stage = stage();
+    stage.build("oci:image:v2").ends(0);
+    for (index, code) in [(0, 0), (1, 0), (2, 2)] {
+        let text = format!("Bootstrap: oci\nFrom: image:@{index}\n");
+        stage.write("thing.def", &text);
+        let ran = stage.run(&["sif", "thing.def", "-o", "thing.sif"]);
+        assert_eq!(ran.code == Some(0), code == 0, "{index}: {}", ran.stderr);
+    }
+    stage
+        .run(&["sif", "oci:image:@1", "-o", "thing.sif"])
+        .ends(0);
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::event::{Event, Reporter};
 use crate::local_cache::LocalCache;
+use crate::openpgp::PublicKeys;
 use crate::registry::{RegistryClient, RegistrySettings};
 
 use super::debian::DebianSettings;
@@ -30,6 +31,8 @@ pub struct BaseContext {
     pub folder: PathBuf,
     /// `[base.debian]`, where the settings have it.
     pub debian: Option<DebianSettings>,
+    /// Keys whose signatures of SIF files count.
+    pub sif_keys: PublicKeys,
     /// The configuration of the machine's apt: `/etc/apt`.
     pub apt_directory: PathBuf,
     /// Where distributions keep the keys of their archives: `/usr/share/keyrings`.
@@ -55,6 +58,7 @@ impl BaseContext {
             registries: RegistryClient::new(RegistrySettings::default()),
             folder: PathBuf::new(),
             debian: None,
+            sif_keys: PublicKeys::default(),
             apt_directory: "/etc/apt".into(),
             keyring_directory: "/usr/share/keyrings".into(),
         }

@@ -7,8 +7,10 @@ use oci_format::layer::tar::TarWriteError;
 use sif_format::deffile::Span;
 
 use crate::local_cache::LocalCacheError;
+use crate::registry::RegistryError;
 use crate::sif::SifWriteError;
 use crate::sif::members::TreeReadError;
+use crate::sif::signing::SigningError;
 use crate::source::SourceError;
 
 /// Why a definition file makes no SIF file.
@@ -25,12 +27,26 @@ pub enum DeffileError {
     /// It begins with something that is not read here.
     #[error("`Bootstrap: {0}` cannot be built from yet")]
     Source(&'static str),
-    /// An image by its place in an archive.
-    #[error("an image by its place (`:@INDEX`) cannot be used yet: name it")]
-    Index,
-    /// A local image that has to be signed by given keys.
-    #[error("`Fingerprints:` cannot be checked here, as no keys are given")]
-    Fingerprints,
+    /// A local image that the keys of `Fingerprints:` have not all signed.
+    #[error("`{}` has no good signature by {fingerprint}, which `Fingerprints:` asks for", path.display())]
+    Unsigned {
+        /// The image.
+        path: PathBuf,
+        /// The key that has not signed it, or is not known here.
+        fingerprint: String,
+    },
+    /// A local image whose signatures cannot be read.
+    #[error("the signatures of the image cannot be read")]
+    Signing(#[from] SigningError),
+    /// There is no SIF file in the registry.
+    #[error("there is no SIF file at `{0}`")]
+    NoSif(String),
+    /// The registry does not give it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// No network is to be used.
+    #[error("`{0}` is in a registry, and no network is to be used")]
+    Offline(String),
     /// A local image that cannot be read.
     #[error(transparent)]
     LocalImage(#[from] TreeReadError),
@@ -84,9 +100,9 @@ impl DeffileError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Runs { .. } => "put what it installs into the source image, or build this one with Apptainer".to_owned(),
-            Self::Source(_) => "docker, docker-archive, oci, oci-archive, localimage, debootstrap and scratch can be built from".to_owned(),
-            Self::Fingerprints => {
-                "check the image with `spacktainers sif verify FILE --key KEYS` and take the line out".to_owned()
+            Self::Source(_) => "docker, docker-archive, oci, oci-archive, oras, localimage, debootstrap and scratch can be built from".to_owned(),
+            Self::Unsigned { .. } => {
+                "say which public keys count: `[sif] keys = [\"FILE\"]` in spacktainers.toml, or `--key FILE`".to_owned()
             }
             Self::NoFile { .. } => "relative paths are taken from the folder where the build is started".to_owned(),
             _ => return None,
@@ -102,6 +118,27 @@ impl DeffileError {
         }
     }
 
+    /// Whether something was not what its digest or its signatures say.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::Unsigned { .. } | Self::Signing(_) => true,
+            Self::Load(error) => error.is_verification(),
+            Self::Registry(error) => error.is_verification(),
+            Self::Merge(error) => error.is_verification(),
+            _ => false,
+        }
+    }
+
+    /// Whether a registry refused or failed, or does not have it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Load(_) | Self::Registry(_) | Self::NoSif(_) | Self::Offline(_)
+        )
+    }
+
     /// Whether the definition file or what it names is to be mended, rather than the world around it.
     #[must_use]
     pub fn is_definition(&self) -> bool {
@@ -109,9 +146,7 @@ impl DeffileError {
             self,
             Self::Runs { .. }
                 | Self::Source(_)
-                | Self::Index
                 | Self::Empty
-                | Self::Fingerprints
                 | Self::NoFile { .. }
                 | Self::Destination { .. }
         )

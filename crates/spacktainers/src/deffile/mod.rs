@@ -1,8 +1,8 @@
 //! Definition files into SIF files.
 //!
 //! ```text
-//! BuildPlan ─► stages, in order: source ─► layers        registry, layout, archive, Debian packages, nothing
-//!                                %files ─► one layer more
+//! BuildPlan ─► stages, in order: source ─► layers         begin.rs: registry, layout, archive, SIF file, Debian packages
+//!                                %files ─► one layer more  files.rs, stage_files.rs
 //!           ─► the last stage, with its scripts, labels and apps ─► SifInput
 //! ```
 //!
@@ -12,6 +12,7 @@
 //!
 //! Start at [`prepare`].
 
+mod begin;
 mod error;
 mod files;
 mod parts;
@@ -20,16 +21,14 @@ mod stage_files;
 use std::path::Path;
 
 use oci_format::{Digest, ImageConfig};
-use sif_format::deffile::{
-    BuildPlan, ExecutionPlace, FilesFrom, SectionKind, Source, Stage, Which,
-};
+use sif_format::deffile::{BuildPlan, ExecutionPlace, FilesFrom, SectionKind, Source, Stage};
 use sif_format::singularity::{self, OciConfig};
 
-use crate::base::debian::{DebianSettings, DebianVariant};
 use crate::base::{self, BaseArchitecture, BaseContext, BaseSource, LockedBase};
-use crate::image::LayerContent;
-use crate::sif::{SifFacts, SifInput, members};
-use crate::source::{self, ImageSource, LoadedLayer};
+use crate::sif::{SifFacts, SifInput};
+use crate::source::{self, LoadedLayer};
+
+use begin::{Kind, Ready};
 
 pub use error::DeffileError;
 
@@ -138,24 +137,6 @@ pub async fn facts_ahead(
     Ok(Some(facts_of(&parts, Some(image.manifest))))
 }
 
-/// What a stage begins with, for Apptainer's metadata.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Oci,
-    Image,
-    Bare,
-}
-
-/// A stage that is there.
-struct Ready {
-    layers: Vec<LoadedLayer>,
-    /// How many of them belong to the image of [`Ready::image`].
-    source_layers: usize,
-    config: Option<ImageConfig>,
-    image: Option<Digest>,
-    kind: Kind,
-}
-
 /// Brings all that the plan needs. Relative paths of `%files` are taken from `folder`, as Apptainer takes them from where
 /// the build is started.
 ///
@@ -183,7 +164,7 @@ pub async fn prepare(
     }
     let mut ready: Vec<Ready> = Vec::new();
     for stage in &plan.stages {
-        let mut begun = begin(&stage.source, architecture, context, &mut warnings).await?;
+        let mut begun = begin::begin(&stage.source, architecture, context, &mut warnings).await?;
         add_files(stage, &mut begun, &ready, folder, context).await?;
         ready.push(begun);
     }
@@ -210,124 +191,6 @@ pub async fn prepare(
         architecture,
         image: last.image,
         warnings,
-    })
-}
-
-async fn begin(
-    source: &Source,
-    architecture: BaseArchitecture,
-    context: &BaseContext,
-    warnings: &mut Vec<String>,
-) -> Result<Ready, DeffileError> {
-    let image = match source {
-        Source::Docker(reference) => ImageSource::Registry(reference.to_string()),
-        Source::Oci(from) => ImageSource::OciLayout {
-            directory: (&from.path).into(),
-            reference: named(&from.image)?,
-        },
-        Source::OciArchive(from) => ImageSource::OciArchive {
-            file: (&from.path).into(),
-            reference: named(&from.image)?,
-        },
-        Source::DockerArchive(from) => ImageSource::DockerArchive {
-            file: (&from.path).into(),
-            reference: named(&from.image)?,
-        },
-        Source::Scratch => {
-            return Ok(Ready {
-                layers: Vec::new(),
-                source_layers: 0,
-                config: None,
-                image: None,
-                kind: Kind::Bare,
-            });
-        }
-        Source::Debootstrap(wanted) => {
-            let mut settings = DebianSettings::new(&wanted.suite);
-            // With `%{OSVERSION}` and such the mirror is Apptainer's business; a plain one is ours.
-            settings.mirror = Some(wanted.mirror.clone()).filter(|it| it.contains("://"));
-            settings.packages.clone_from(&wanted.include);
-            settings.variant = DebianVariant::Minbase;
-            return debian(settings, architecture, context, warnings).await;
-        }
-        Source::LocalImage { path, fingerprints } => {
-            return local_image(path, !fingerprints.is_empty(), context).await;
-        }
-        other => return Err(DeffileError::Source(other.agent())),
-    };
-    let loaded = source::load(&image, architecture, context).await?;
-    Ok(Ready {
-        source_layers: loaded.manifest.map_or(0, |_| loaded.layers.len()),
-        layers: loaded.layers,
-        config: Some(loaded.config),
-        image: loaded.manifest,
-        kind: Kind::Oci,
-    })
-}
-
-/// A SIF file or a squashfs on this machine: its metadata stays, and the definition file adds to it.
-async fn local_image(
-    path: &str,
-    signed: bool,
-    context: &BaseContext,
-) -> Result<Ready, DeffileError> {
-    if signed {
-        return Err(DeffileError::Fingerprints);
-    }
-    let (path, cache) = (context.folder.join(path), context.cache.clone());
-    let layer = base::blocking(move || members::as_layer(&path, &cache)).await?;
-    Ok(Ready {
-        image: Some(layer.diff_id),
-        source_layers: 1,
-        layers: vec![layer],
-        config: None,
-        kind: Kind::Image,
-    })
-}
-
-fn named(which: &Which) -> Result<Option<String>, DeffileError> {
-    match which {
-        Which::Only => Ok(None),
-        Which::Named(name) => Ok(Some(name.clone())),
-        Which::Index(_) => Err(DeffileError::Index),
-    }
-}
-
-async fn debian(
-    settings: DebianSettings,
-    architecture: BaseArchitecture,
-    context: &BaseContext,
-    warnings: &mut Vec<String>,
-) -> Result<Ready, DeffileError> {
-    let mut context = context.clone();
-    context.debian = Some(settings);
-    let locked = base::resolve(&BaseSource::Debian, architecture, &context)
-        .await
-        .map_err(source::SourceError::from)?;
-    let made = base::materialise(&locked, &context)
-        .await
-        .map_err(source::SourceError::from)?;
-    warnings.extend(made.warnings);
-    let mut layers = Vec::new();
-    for layer in &made.layers {
-        let content = match &layer.content {
-            LayerContent::Here(content) => content.clone(),
-            LayerContent::Remote(_) => base::layer_content(layer, &context)
-                .await
-                .map_err(source::SourceError::from)?,
-        };
-        layers.push(LoadedLayer {
-            diff_id: layer.diff_id,
-            digest: Some(layer.descriptor.digest),
-            content,
-        });
-    }
-    Ok(Ready {
-        layers,
-        source_layers: 0,
-        config: made.config,
-        image: None,
-        kind: Kind::Bare,
     })
 }
 

@@ -45,6 +45,8 @@ pub struct Settings {
     pub debian: Option<DebianSettings>,
     /// Registries that are spoken to without TLS.
     pub insecure: BTreeSet<String>,
+    /// `[sif] keys`: files with OpenPGP public keys whose signatures of SIF files count, and where each was written.
+    pub sif_keys: Vec<(PathBuf, Span)>,
     /// `[publish.…]`, by environment.
     pub publish: BTreeMap<String, PublishSettings>,
 }
@@ -98,6 +100,7 @@ impl Default for Settings {
             architectures: BTreeMap::new(),
             debian: None,
             insecure: BTreeSet::new(),
+            sif_keys: Vec::new(),
             publish: BTreeMap::new(),
         }
     }
@@ -129,6 +132,10 @@ impl Settings {
             install: install(&root, &mut faults),
             debian: root.at(&["base", "debian"]).and_then(debian),
             publish: publish_settings::read(&root),
+            sif_keys: root
+                .at(&["sif", "keys"])
+                .map(|node| files(node, folder))
+                .unwrap_or_default(),
             architectures: architectures(&root, &mut faults),
             insecure: root
                 .at(&["registry", "insecure"])
@@ -170,6 +177,15 @@ fn texts(node: &Node) -> Vec<String> {
         .collect()
 }
 
+/// Files relative to the project's folder.
+fn files(node: &Node, folder: &Path) -> Vec<(PathBuf, Span)> {
+    node.as_sequence()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|file| Some((folder.join(file.as_str()?), file.span)))
+        .collect()
+}
+
 fn mirrors(root: &Node, folder: &Path, faults: &mut Vec<Diagnostic>) -> Vec<MirrorSettings> {
     let mut mirrors: Vec<MirrorSettings> = Vec::new();
     for node in root
@@ -202,13 +218,10 @@ fn mirrors(root: &Node, folder: &Path, faults: &mut Vec<Diagnostic>) -> Vec<Mirr
             }
         };
         let signed = node.get("signed").and_then(Node::as_bool).unwrap_or(true);
-        let keys: Vec<(PathBuf, Span)> = node
+        let keys = node
             .get("keys")
-            .and_then(Node::as_sequence)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|key| Some((folder.join(key.as_str()?), key.span)))
-            .collect();
+            .map(|node| files(node, folder))
+            .unwrap_or_default();
         if signed && keys.is_empty() {
             let hint = match location {
                 Location::Registry(_) => {

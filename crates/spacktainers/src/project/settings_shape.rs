@@ -29,8 +29,11 @@ pub(super) static SETTINGS: MapShape = closed(
         key("base", Shape::Map(&BASE)),
         key("registry", Shape::Map(&REGISTRY)),
         key("publish", Shape::Map(&PUBLISH)),
+        key("sif", Shape::Map(&SIF)),
     ],
 );
+
+static SIF: MapShape = closed("`[sif]`", &[key("keys", STRINGS)]);
 
 static PUBLISH: MapShape = MapShape {
     name: "`[publish]`",

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use oci_format::json::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES};
-use oci_format::{ImageConfig, JsonError, Reference};
+use oci_format::{ImageConfig, JsonError, Reference, layout};
 use serde::Deserialize;
 
 use super::archive::{Archive, ArchiveSourceError};
@@ -84,6 +84,14 @@ fn pick<'a>(saved: &'a [Saved], reference: Option<&str>) -> Result<&'a Saved, Ar
             _ => Err(ArchiveSourceError::Ambiguous(tags())),
         };
     };
+    if let Some(place) = layout::place(wanted) {
+        return saved
+            .get(place)
+            .ok_or_else(|| ArchiveSourceError::NoSuchImage {
+                wanted: wanted.to_owned(),
+                found: tags(),
+            });
+    }
     // `debian` is `docker.io/library/debian:latest` whoever writes it.
     let full = |text: &str| {
         text.parse::<Reference>().ok().map(|it| {

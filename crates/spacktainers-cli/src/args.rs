@@ -75,10 +75,28 @@ pub(crate) enum Command {
     Sif(SifArgs),
     /// Shows that two images hold the same files
     Verify(VerifyArgs),
+    /// Looks into how specs are read
+    Spec {
+        #[command(subcommand)]
+        command: SpecCommand,
+    },
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpecCommand {
+    /// Answers questions about specs that real Spack has answered, and shows the differences
+    Replay {
+        /// The folder below which the locks lie that rows about concrete specs name
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        locks: PathBuf,
+        /// Files of JSON lines: {kind, …} about abstract specs, {lock, hash, constraint, …} about concrete ones
+        #[arg(required = true, value_name = "FILE.jsonl")]
+        files: Vec<PathBuf>,
     },
 }
 

@@ -11,6 +11,7 @@ mod pull;
 mod run;
 mod session;
 mod sif;
+mod spec;
 mod verify;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Shell { source } => run::shell(source, context),
         Command::Sif(args) => sif::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Spec { command } => spec::run(command, context),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong in files is told at once, with file, line, column and what to do.
 
-use crate::support::Stage;
+use crate::support::{Stage, fixtures};
 
 fn broken() -> Stage {
     let stage = Stage::empty();
@@ -88,4 +88,38 @@ fn containers_are_listed_with_version_and_state() {
     stage.run(&["lock", "spike"]).ends(0);
     let after = stage.run(&["list", "spike"]).ends(0).stdout;
     insta::assert_snapshot!(format!("{before}\n{after}"));
+}
+
+#[test]
+fn answers_are_compared_with_spacks() {
+    let stage = Stage::empty();
+    stage.write(
+        "rows.jsonl",
+        "{\"kind\": \"parse\", \"text\": \"zlib@1.3 +pic\", \"canonical\": \"zlib@1.3+pic\"}\n\
+         {\"kind\": \"version\", \"left\": \"1.9\", \"right\": \"1.10\", \"less\": false, \"equal\": false}\n",
+    );
+    let told = stage
+        .run(&["spec", "replay", "rows.jsonl", "--json"])
+        .ends(0)
+        .json();
+    assert_eq!((&told["agree"], &told["total"]), (&1.into(), &2.into()));
+    assert_eq!(told["differences"][0]["line"], 2);
+    stage.write("bad.jsonl", "{\"kind\": \"parse\"}\n");
+    stage
+        .run(&["spec", "replay", "bad.jsonl"])
+        .ends(2)
+        .says("line 1")
+        .says("rows are JSON objects");
+    let Some(fixtures) = fixtures() else {
+        return;
+    };
+    let locks = fixtures.display().to_string();
+    let table = fixtures.join("specs/concrete-satisfies.jsonl");
+    let table = table.display().to_string();
+    let told = stage
+        .run(&["spec", "replay", "--locks", &locks, &table, "--json"])
+        .ends(0)
+        .json();
+    assert!(told["total"].as_u64() > Some(4000), "{told}");
+    assert_eq!(told["agree"], told["total"]);
 }

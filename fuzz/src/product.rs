@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use spack_format::yaml::SourceId;
+use spacktainers::epilogue::Epilogue;
 use spacktainers::mirror::Location;
 use spacktainers::openpgp::{self, PublicKeys};
 use spacktainers::project::Settings;
@@ -18,6 +19,15 @@ pub(crate) const TARGETS: &[Target] = &[
             let (_, faults) = Settings::parse(text, SourceId(0), Path::new("/project"));
             for place in faults.iter().filter_map(|fault| fault.place) {
                 assert!(place.range().end <= text.len(), "a fault lies in its text");
+            }
+        });
+    }),
+    ("epilogue", |data| {
+        text(data, |text| {
+            if let Err(faults) = Epilogue::parse(text) {
+                for fault in faults {
+                    assert!(text.get(fault.place).is_some(), "a fault lies in its text");
+                }
             }
         });
     }),

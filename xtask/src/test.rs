@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
     ("umoci", "umoci"),
     ("podman", "podman"),
+    ("buildah", "buildah"),
     ("runc", "runc"),
     ("bwrap", "bubblewrap"),
     ("gpg", "gnupg"),

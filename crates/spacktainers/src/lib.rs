@@ -7,6 +7,7 @@ pub mod build;
 pub mod content;
 pub mod deffile;
 pub mod diagnostic;
+pub mod epilogue;
 pub mod event;
 pub mod fetch;
 pub mod image;

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::lock::write_lock;
-use super::session::{Session, build_failure, container_failure};
+use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::{architecture, block_on, sif, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
@@ -162,6 +162,9 @@ impl Job<'_> {
         // How it ended is found out by publishing.
         let _ = ahead.await;
         let made = made.map_err(build_failure)?;
+        let made = build::finish(made, &input, &world)
+            .await
+            .map_err(|error| shown_failure(error, self.project, self.context))?;
         self.tell_findings(&made);
         // What was decided is kept even if a target fails: the next run then goes on from there.
         write_lock(&container, &locked)?;

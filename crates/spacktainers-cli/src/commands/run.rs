@@ -15,7 +15,7 @@ use spacktainers::run::{Invocation, command, replace_process, sandbox};
 use spacktainers::source::{self, ImageSource, LoadedImage, LoadedLayer};
 use spacktainers::unpack::unpack;
 
-use super::session::{Session, build_failure, container_failure};
+use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::{architecture, block_on, sound_project};
 use crate::args::RunArgs;
 use crate::context::{Context, Failure};
@@ -185,6 +185,9 @@ pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedI
         .map_err(build_failure)?;
     let made = build::image(&locked, &input, &container.spack_lock, &world, true)
         .map_err(build_failure)?;
+    let made = build::finish(made, &input, &world)
+        .await
+        .map_err(|error| shown_failure(error, &project, context))?;
     let mut layers = Vec::new();
     for layer in &made.image.layers {
         let content = match &layer.content {

@@ -1,6 +1,7 @@
 //! What commands that build share: mirrors, registries, the local cache, put together from settings and environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,18 +10,21 @@ use std::time::{Duration, SystemTime};
 use spacktainers::base::BaseContext;
 use spacktainers::bucket::BucketAccess;
 use spacktainers::build::{BuildError, ContainerError, ErrorKind, World};
+use spacktainers::diagnostic::Diagnostic;
 use spacktainers::fetch::{BuildCache, Trust};
 use spacktainers::local_cache::LocalCache;
 use spacktainers::mirror::{Access, Network, RetryPolicy};
 use spacktainers::openpgp::PublicKeys;
-use spacktainers::project::{MirrorSettings, Settings};
+use spacktainers::project::{MirrorSettings, Project, Settings};
 use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
 use spacktainers::sif::SquashfsOptions;
 
 use crate::context::{Context, Failure};
+use crate::diagnostics;
 use crate::exit::Exit;
+use crate::printer;
 
 /// How long nothing may move before a connection counts as dead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -185,6 +189,19 @@ pub(super) fn build_failure(error: BuildError) -> Failure {
     let mut failure = Failure::new(exit, error);
     failure.hint = hint;
     failure
+}
+
+/// The same, shown in the project's files where it is about a place in one.
+pub(super) fn shown_failure(error: BuildError, project: &Project, context: &Context) -> Failure {
+    if let Some(place) = error.place()
+        && !context.json
+    {
+        let text = error.source().unwrap_or(&error).to_string();
+        let told = Diagnostic::error(place, text).label("here");
+        let colours = printer::has_colours();
+        printer::err(&diagnostics::render(&told, &project.sources, colours));
+    }
+    build_failure(error)
 }
 
 /// How it ends when a definition has nothing to build from.

@@ -1,6 +1,7 @@
 //! The command as its users run it: whole outputs, exit codes, and what lies on the disk afterwards.
 //!
 //! - [`deffiles`]: definition files into SIF files;
+//! - [`epilogues`]: what finishes an image;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`trees`]: what lies in images, against what real Spack installed;
@@ -11,6 +12,7 @@
 
 mod building;
 mod deffiles;
+mod epilogues;
 mod faults;
 mod interruptions;
 mod publishing;

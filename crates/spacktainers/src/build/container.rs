@@ -66,7 +66,7 @@ pub enum ContainerError {
         source: LockfileError,
     },
     /// Commands that finish the image, which nobody can run yet.
-    #[error("`{name}` has a {EPILOGUE_FILE}, and epilogues cannot be applied yet")]
+    #[error("`{name}` has a {EPILOGUE_FILE} with RUN, and nothing can be run yet")]
     Epilogue {
         /// The container.
         name: String,
@@ -132,13 +132,13 @@ impl<'p> Container<'p> {
     /// Whether there is nothing about it that cannot be done yet.
     ///
     /// # Errors
-    /// When it has an epilogue: an image without it would not be what its author asked for.
+    /// When commands have to run in it: an image without what they do would not be what its author asked for.
     pub fn check_complete(&self) -> Result<(), ContainerError> {
-        match self.spack.epilogue {
-            Some(_) => Err(ContainerError::Epilogue {
+        match self.spack.finish.iter().any(|it| it.epilogue.runs()) {
+            true => Err(ContainerError::Epilogue {
                 name: self.definition.name.clone(),
             }),
-            None => Ok(()),
+            false => Ok(()),
         }
     }
 
@@ -175,6 +175,9 @@ impl<'p> Container<'p> {
             install: self.install.clone(),
             target: self.architecture.target.as_deref(),
             base: &self.architecture.base,
+            base_packages: &self.spack.base_packages,
+            finish: &self.spack.finish,
+            folder: &self.spack.folder,
             budget: self.budget,
             shared,
             satisfies,

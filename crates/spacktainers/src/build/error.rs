@@ -1,7 +1,10 @@
 //! Why there is no image, and which kind of ending that is.
 
+use spack_format::yaml::Span;
+
 use crate::assemble;
 use crate::base::BaseError;
+use crate::epilogue::EpilogueError;
 use crate::fetch::{FailureKind, FetchError, FindError, Missing};
 use crate::layer::{PackError, ScanError};
 use crate::libraries::Findings;
@@ -86,6 +89,14 @@ pub enum BuildError {
     /// Programs would not start.
     #[error("the image lacks what its programs need:{}", list_findings(.0))]
     Libraries(Findings),
+    /// What finishes the image cannot be done.
+    #[error("the image cannot be finished")]
+    Finish {
+        /// The instruction, where it is about one.
+        place: Option<Span>,
+        /// Why not.
+        source: Box<EpilogueError>,
+    },
     /// More layers than images may have.
     #[error(
         "the base has {base} layers and the image could have at most {} in all: lower `[layers] budget` or use a base of fewer layers",
@@ -127,9 +138,20 @@ impl BuildError {
             | Self::BinaryDistribution { .. }
             | Self::Prefix { .. }
             | Self::Libraries(_) => ErrorKind::Unverified,
+            Self::Finish { place: Some(_), .. } => ErrorKind::Definition,
+            Self::Finish { .. } => ErrorKind::Fault,
             Self::Base(error) if error.is_verification() => ErrorKind::Unverified,
             Self::Base(_) => ErrorKind::Refused,
             Self::Pack(_) | Self::Compose(_) | Self::Site(_) | Self::Lock(_) => ErrorKind::Fault,
+        }
+    }
+
+    /// Where in the project's files it is, if it is about a place in one.
+    #[must_use]
+    pub fn place(&self) -> Option<Span> {
+        match self {
+            Self::Finish { place, .. } => *place,
+            _ => None,
         }
     }
 
@@ -154,6 +176,7 @@ impl BuildError {
                 "add to the base what brings these libraries, or accept that they are missing with --allow-missing-libraries"
                     .to_owned()
             }
+            Self::Finish { source, .. } => return source.hint().map(str::to_owned),
             _ => return None,
         })
     }

@@ -181,11 +181,15 @@ async fn find_base(
     input: &BuildInput<'_>,
     world: &World<'_>,
 ) -> Result<(LockedBase, Base), BuildError> {
+    let mut context = world.base.clone();
+    if let Some(debian) = &mut context.debian {
+        debian.packages.extend(input.base_packages.iter().cloned());
+    }
     let locked = match input.before {
         Some(before) => before.base.clone(),
-        None => base::resolve(input.base, input.architecture, world.base).await?,
+        None => base::resolve(input.base, input.architecture, &context).await?,
     };
-    let base = base::materialise(&locked, world.base).await?;
+    let base = base::materialise(&locked, &context).await?;
     let locked = match &base.made {
         Some(layer) => locked.with_layer(layer.clone()),
         None => locked,

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! BuildInput ──► decide ──► gather ──► prefixes ──► layers ─┐
-//!                           find,      one store            ├──► Lock ──► compose, check, assemble ──► Image
+//!                           find,      one store            ├──► Lock ──► compose, check, assemble ──► finish ──► Image
 //!                           fetch,     for all       base ──┘
 //!                           scan
 //! ```
 //!
-//! Start at [`lock()`], which decides everything, and [`image()`], which makes the image of what was decided. Neither sends
-//! anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
+//! Start at [`lock()`], which decides everything, [`image()`], which makes the image of what was decided, and [`finish()`],
+//! which does what the author wants done to it at the end. None sends anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
 
 mod container;
 mod environment;
 mod error;
+mod finish;
 mod freshness;
 mod gather;
 mod make;
@@ -20,6 +21,7 @@ mod prefixes;
 mod sharing;
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -34,10 +36,12 @@ use crate::event::Reporter;
 use crate::fetch::BuildCache;
 use crate::local_cache::LocalCache;
 use crate::lock::Lock;
+use crate::project::Finish;
 use crate::resolve::Wanted;
 
 pub use container::{Container, ContainerError};
 pub use error::{BuildError, ErrorKind};
+pub use finish::finish;
 pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
 pub use gather::Gathered;
 pub use make::{Locked, Made, image, lock};
@@ -71,6 +75,12 @@ pub struct BuildInput<'a> {
     pub target: Option<&'a str>,
     /// What lies below the packages.
     pub base: &'a BaseSource,
+    /// Debian packages that this container's base has besides those of the settings.
+    pub base_packages: &'a [String],
+    /// What finishes the image.
+    pub finish: &'a [Finish],
+    /// Where files that finish the image lie.
+    pub folder: &'a Path,
     /// The most package layers.
     pub budget: usize,
     /// How many containers of the project have a package.

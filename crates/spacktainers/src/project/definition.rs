@@ -10,6 +10,7 @@ use spack_format::view::{LinkType, ViewDescriptor, ViewLink};
 use spack_format::yaml::SourceId;
 
 use super::discover::Form;
+use super::finish::Finish;
 use super::{ArchitectureSettings, Settings};
 use crate::base::{BaseArchitecture, BaseSource};
 use crate::diagnostic::Diagnostic;
@@ -54,8 +55,12 @@ pub struct SpackDefinition {
     pub env_vars: Modifications,
     /// `modules:prefix_inspections`, or Spack's own.
     pub inspections: PrefixInspections,
-    /// Commands that finish the image, if there are any: `Dockerfile.epilogue`.
-    pub epilogue: Option<PathBuf>,
+    /// The folder of the definition: files that are copied into the image lie in it.
+    pub folder: PathBuf,
+    /// What finishes the image: `container.toml`, then `Dockerfile.epilogue`.
+    pub finish: Vec<Finish>,
+    /// Debian packages that its base has besides those of the settings.
+    pub base_packages: Vec<String>,
     /// Digest of all that the author wrote and that decides about the image.
     pub digest: Digest,
     /// Digest of what decides about the base image.
@@ -195,8 +200,10 @@ pub(super) fn inspections(environment: &Environment) -> PrefixInspections {
 /// What decides about an image besides `spack.lock`.
 pub(super) struct Inputs<'a> {
     pub(super) architecture: BaseArchitecture,
-    /// The definition, the files it includes, the project's `spack.yaml`, the epilogue: name and text.
+    /// The definition, the files it includes, the project's `spack.yaml`, what finishes the image: name and text.
     pub(super) texts: Vec<(&'a str, &'a str)>,
+    /// Packages of the base for this container alone.
+    pub(super) base_packages: &'a [String],
     pub(super) settings: &'a Settings,
 }
 
@@ -214,6 +221,9 @@ pub(super) fn digests(inputs: &Inputs<'_>) -> (Digest, Digest) {
         base_text.field("variant", debian.variant.as_str());
         base_text.field("components", &debian.components.join(" "));
         base_text.field("packages", &debian.packages.join(" "));
+        if !inputs.base_packages.is_empty() {
+            base_text.field("more", &inputs.base_packages.join(" "));
+        }
         base_text.field(
             "pockets",
             &debian

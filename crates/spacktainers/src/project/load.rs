@@ -9,6 +9,7 @@ use spack_format::yaml::SourceId;
 
 use super::definition::{Inputs, digests, env_vars, inspections, shown, views};
 use super::discover::{Candidate, Form, discover};
+use super::finish::{CONTAINER_FILE, Finish, of_epilogue, read_container, read_epilogue};
 use super::{
     Definition, DefinitionKind, EPILOGUE_FILE, Project, ProjectError, SETTINGS_FILE, Settings,
     SpackDefinition,
@@ -59,6 +60,11 @@ pub(super) fn load(folder: &Path) -> Result<Project, ProjectError> {
         sources: loader.sources,
         diagnostics: loader.faults,
     })
+}
+
+/// What is known of the files that are copied into the image.
+fn of_files(finish: &Finish) -> String {
+    finish.files.map(|it| it.to_string()).unwrap_or_default()
 }
 
 struct Loader<'a> {
@@ -262,13 +268,7 @@ impl Loader<'_> {
             );
         }
         let views = views(&own, settings, &mut self.faults);
-        let epilogue = (candidate.form == Form::Folder)
-            .then(|| candidate.file.with_file_name(EPILOGUE_FILE))
-            .filter(|file| file.is_file());
-        let epilogue_text = epilogue
-            .as_deref()
-            .map(|file| self.epilogue(file))
-            .unwrap_or_default();
+        let (finish, base_packages) = self.finish(candidate, settings);
         if let Some(site) = site {
             texts.extend(
                 site.texts
@@ -282,12 +282,16 @@ impl Loader<'_> {
                 Some((name.as_str(), self.sources.get(*source)?.text.as_str()))
             })
             .collect();
-        if epilogue.is_some() {
-            inputs.push((EPILOGUE_FILE, &epilogue_text));
+        let files: Vec<String> = finish.iter().map(of_files).collect();
+        for (it, files) in finish.iter().zip(&files) {
+            let text = self.sources.get(it.source).map(|it| it.text.as_str());
+            inputs.push(("finish", text.unwrap_or_default()));
+            inputs.push(("files", files));
         }
         let (digest, base_digest) = digests(&Inputs {
             architecture: candidate.architecture,
             texts: inputs,
+            base_packages: &base_packages,
             settings,
         });
         DefinitionKind::Spack(Box::new(SpackDefinition {
@@ -296,21 +300,67 @@ impl Loader<'_> {
             env_vars: env_vars(&environment),
             inspections: inspections(&environment),
             environment,
-            epilogue,
+            folder: candidate.file.parent().unwrap_or(self.folder).to_owned(),
+            finish,
+            base_packages,
             digest,
             base_digest,
         }))
     }
 
-    fn epilogue(&mut self, file: &Path) -> String {
-        read_text(file).unwrap_or_else(|error| {
-            let path = shown(file, self.folder);
-            self.faults.push(Diagnostic::general(format!(
-                "`{}` cannot be read: {error}",
-                path.display()
-            )));
-            String::new()
-        })
+    /// What finishes the image, and packages of the base for this container alone.
+    fn finish(&mut self, candidate: &Candidate, settings: &Settings) -> (Vec<Finish>, Vec<String>) {
+        let (mut finish, mut packages) = (Vec::new(), Vec::new());
+        if candidate.form != Form::Folder {
+            return (finish, packages);
+        }
+        let folder = candidate.file.parent().unwrap_or(self.folder).to_owned();
+        if let Some((text, source)) = self.beside(&folder.join(CONTAINER_FILE)) {
+            let declared = read_container(&text, source, &mut self.faults);
+            let base = settings.architecture(candidate.architecture).base;
+            if let Some((_, place)) = declared.packages.first()
+                && base != BaseSource::Debian
+            {
+                self.faults.push(
+                    Diagnostic::error(*place, "packages are those of a Debian base, and this base is another one")
+                        .label("cannot be installed")
+                        .hint(format!(
+                            "choose `base = \"debian\"` for {} in spacktainers.toml, or take the packages out",
+                            candidate.architecture
+                        )),
+                );
+            }
+            packages = declared.packages.into_iter().map(|it| it.0).collect();
+            finish.push(of_epilogue(
+                declared.epilogue,
+                source,
+                &folder,
+                &mut self.faults,
+            ));
+        }
+        if let Some((text, source)) = self.beside(&folder.join(EPILOGUE_FILE)) {
+            let epilogue = read_epilogue(&text, source, &mut self.faults);
+            finish.push(of_epilogue(epilogue, source, &folder, &mut self.faults));
+        }
+        (finish, packages)
+    }
+
+    /// The text of a file that need not be there.
+    fn beside(&mut self, file: &Path) -> Option<(String, SourceId)> {
+        let path = shown(file, self.folder);
+        match read_text(file) {
+            Ok(text) => {
+                let source = self.sources.add(path, &*text);
+                Some((text, source))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let path = path.display();
+                let told = Diagnostic::general(format!("`{path}` cannot be read: {error}"));
+                self.faults.push(told);
+                None
+            }
+        }
     }
 
     /// Files that `manifest` includes, highest scope first, followed all the way.

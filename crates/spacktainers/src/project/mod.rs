@@ -11,11 +11,13 @@
 //!
 //! - [`settings`](Settings): `spacktainers.toml`, where every key has a default;
 //! - `discover`: which files are definitions;
-//! - [`definition`](Definition): one container, after merging what bears on it.
+//! - [`definition`](Definition): one container, after merging what bears on it;
+//! - [`finish`](Finish): `container.toml` and `Dockerfile.epilogue`, which finish its image.
 
 mod deffile_faults;
 mod definition;
 mod discover;
+mod finish;
 mod load;
 mod publish_settings;
 mod settings;
@@ -32,6 +34,7 @@ use crate::diagnostic::{Diagnostic, Sources};
 
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
+pub use finish::{CONTAINER_FILE, Finish};
 pub use publish_settings::PublishSettings;
 pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,

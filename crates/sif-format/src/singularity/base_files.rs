@@ -177,6 +177,8 @@ pub(crate) fn put(root: &mut Overlay<'_>, overwrite: bool) {
     let others = [
         ("env/01-base.sh", BASE),
         ("env/90-environment.sh", ENVIRONMENT),
+        // Filled where there are apps.
+        ("env/94-appsbase.sh", ""),
         ("env/95-apps.sh", APPS),
         ("env/99-base.sh", LIBRARIES_AND_PROMPT),
         ("env/99-runtimevars.sh", RUNTIME_VARIABLES),

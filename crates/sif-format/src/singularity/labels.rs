@@ -79,12 +79,48 @@ pub(crate) fn add_definition_labels(
     kept
 }
 
-/// A JSON object of strings as Apptainer writes it into files: indented by tabs, without a line break at the end.
+/// A JSON object of strings as Apptainer writes it into files: indented by tabs, without a line break at the end, and with the
+/// characters escaped that Go's `encoding/json` escapes, so that `grep` finds the same in both.
 pub(crate) fn indented(labels: &Labels) -> Vec<u8> {
     let mut text = Vec::new();
     let mut serializer =
         serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"\t"));
     // Text into memory: this cannot fail.
     let _ = labels.serialize(&mut serializer);
-    text
+    let mut text = String::from_utf8(text).unwrap_or_default();
+    // They stand in strings only.
+    for (character, escaped) in GO_ESCAPES {
+        if text.contains(character) {
+            text = text.replace(character, escaped);
+        }
+    }
+    text.into_bytes()
+}
+
+const GO_ESCAPES: [(char, &str); 5] = [
+    ('<', "\\u003c"),
+    ('>', "\\u003e"),
+    ('&', "\\u0026"),
+    ('\u{2028}', "\\u2028"),
+    ('\u{2029}', "\\u2029"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_written_as_go_writes_them() {
+        let labels = Labels::from([("a<b>".to_owned(), "c & \u{2028}\"é".to_owned())]);
+        let text = String::from_utf8(indented(&labels)).unwrap();
+        assert_eq!(
+            text,
+            "{\n\t\"a\\u003cb\\u003e\": \"c \\u0026 \\u2028\\\"é\"\n}"
+        );
+        assert_eq!(
+            serde_json::from_str::<Labels>(&text).unwrap(),
+            labels,
+            "and mean the same"
+        );
+    }
 }

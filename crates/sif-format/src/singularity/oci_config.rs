@@ -165,10 +165,27 @@ exec "$@"
         )
     }
 
-    /// The content of `oci-config.json`; none without a config.
+    /// The content of `oci-config.json`; none without a config. Members that are empty are left out, as Go's `omitempty` does.
     #[must_use]
     pub fn object(&self) -> Option<String> {
-        (!self.json.is_null()).then(|| self.json.to_string())
+        let is_empty = |value: &Value| match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            Value::Bool(_) | Value::Number(_) => false,
+        };
+        match &self.json {
+            Value::Null => None,
+            Value::Object(members) => {
+                let members = members.iter().filter(|(_, value)| !is_empty(value));
+                let members: serde_json::Map<String, Value> = members
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                Some(Value::Object(members).to_string())
+            }
+            other => Some(other.to_string()),
+        }
     }
 }
 
@@ -199,6 +216,11 @@ mod tests {
         assert_eq!(
             OciConfig::from_json(json!({})).unwrap().object().unwrap(),
             "{}"
+        );
+        let empty = json!({"Cmd": null, "Entrypoint": [], "Labels": {}, "User": "", "Env": ["A="]});
+        assert_eq!(
+            OciConfig::from_json(empty).unwrap().object().unwrap(),
+            r#"{"Env":["A="]}"#
         );
         assert!(OciConfig::from_json(json!({"Env": "A=1"})).is_err());
         assert!(OciConfig::from_json(json!({"Labels": {"a": 1}})).is_err());

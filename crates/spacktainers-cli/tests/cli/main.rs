@@ -1,5 +1,6 @@
 //! The command as its users run it: whole outputs, exit codes, and what lies on the disk afterwards.
 //!
+//! - [`apptainer`]: what the real Apptainer makes of our SIF files, beside its own;
 //! - [`deffiles`]: definition files into SIF files;
 //! - [`epilogues`]: what finishes an image;
 //! - [`faults`]: what is wrong in files is told with its place;
@@ -10,6 +11,7 @@
 //! - [`running`]: images that run;
 //! - [`sif`]: SIF files, and what Apptainer makes of them.
 
+mod apptainer;
 mod building;
 mod deffiles;
 mod epilogues;

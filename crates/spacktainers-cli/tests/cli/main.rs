@@ -9,7 +9,8 @@
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
 //! - [`running`]: images that run;
-//! - [`sif`]: SIF files, and what Apptainer makes of them.
+//! - [`sif`]: SIF files, and what Apptainer makes of them;
+//! - [`sif_trees`]: the tree in them, against what others make of the same layers.
 
 mod apptainer;
 mod building;
@@ -20,5 +21,6 @@ mod interruptions;
 mod publishing;
 mod running;
 mod sif;
+mod sif_trees;
 mod support;
 mod trees;

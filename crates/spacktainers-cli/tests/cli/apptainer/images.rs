@@ -1,8 +1,10 @@
 //! The images of the table: one root file system with a static busybox, and a config for each; then definition files.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use flate2::write::GzEncoder;
 use oci_format::Digest;
 use oci_format::layer::Entry;
 use oci_format::layer::tar::TarWriter;
@@ -157,8 +159,43 @@ pub(super) fn layout(folder: &Path, layer: &[u8], config: &Value) {
     layout_of(folder, &[layer.to_vec()], config);
 }
 
-/// An OCI image layout of one image with plain layers, lowest first.
-pub(super) fn layout_of(folder: &Path, layers: &[Vec<u8>], config: &Value) {
+/// A layer with all that the runtime mounts onto, so that nothing of it is missing.
+pub(crate) fn mount_points() -> Vec<u8> {
+    let mut tar = TarWriter::new(Vec::new());
+    let mut put = |entry: Entry, content: &[u8]| {
+        tar.append_bytes(&entry, content).expect("memory takes all");
+    };
+    let folders = [
+        ("dev", 0o755),
+        ("etc", 0o755),
+        ("home", 0o755),
+        ("proc", 0o755),
+        ("root", 0o700),
+        ("sys", 0o755),
+        ("tmp", 0o1777),
+        ("var", 0o755),
+        ("var/tmp", 0o1777),
+    ];
+    for (path, mode) in folders {
+        put(Entry::directory(path, mode, 1), b"");
+    }
+    for (name, text) in [
+        ("group", "root:x:0:\n"),
+        ("hosts", ""),
+        ("localtime", ""),
+        ("passwd", "root:x:0:0::/:/bin/sh\n"),
+        ("resolv.conf", ""),
+    ] {
+        put(
+            Entry::file(format!("etc/{name}"), 0o644, 1, text.len() as u64),
+            text.as_bytes(),
+        );
+    }
+    tar.finish().expect("memory takes all")
+}
+
+/// An OCI image layout of one image with layers, plain or in gzip in turn, lowest first.
+pub(crate) fn layout_of(folder: &Path, layers: &[Vec<u8>], config: &Value) {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).expect("a folder");
     let put = |kind: &str, bytes: &[u8]| {
@@ -180,7 +217,11 @@ pub(super) fn layout_of(folder: &Path, layers: &[Vec<u8>], config: &Value) {
     let config = put("config.v1+json", config.to_string().as_bytes());
     let layers: Vec<Value> = layers
         .iter()
-        .map(|layer| put("layer.v1.tar", layer))
+        .enumerate()
+        .map(|(number, layer)| match number % 2 {
+            0 => put("layer.v1.tar", layer),
+            _ => put("layer.v1.tar+gzip", &in_gzip(layer)),
+        })
         .collect();
     let manifest = json!({
         "schemaVersion": 2,
@@ -189,6 +230,8 @@ pub(super) fn layout_of(folder: &Path, layers: &[Vec<u8>], config: &Value) {
         "layers": layers,
     });
     let manifest = put("manifest.v1+json", manifest.to_string().as_bytes());
+    let mut manifest = manifest;
+    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
     let index = json!({"schemaVersion": 2, "manifests": [manifest]});
     fs::write(folder.join("index.json"), index.to_string()).expect("a file");
     fs::write(
@@ -208,4 +251,10 @@ pub(super) fn busybox() -> Option<PathBuf> {
         crate::support::skipped("there is no busybox");
     }
     found
+}
+
+fn in_gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).expect("memory takes all");
+    gzip.finish().expect("memory takes all")
 }

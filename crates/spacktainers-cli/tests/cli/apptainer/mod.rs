@@ -7,7 +7,7 @@
 //!
 //! `SPACKTAINERS_APPTAINER` names the program, `SPACKTAINERS_APPTAINER_SHARE` a folder that it and the tests know by the same path.
 
-mod images;
+pub(crate) mod images;
 mod table;
 
 use std::fs;
@@ -132,7 +132,7 @@ impl Maker {
 }
 
 /// Where the root file system is in a SIF file: offset and size.
-fn partition(file: &Path) -> (u64, u64) {
+pub(crate) fn partition(file: &Path) -> (u64, u64) {
     let file = fs::File::open(file).expect("a file");
     let sif = SifReader::open(file).expect("a SIF file");
     let partition = sif.primary_partition().expect("a partition");

@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Sif(SifArgs),
     /// Shows that two images hold the same files
     Verify(VerifyArgs),
+    /// Shows what this machine has of what is wanted, and what to do about the rest
+    Doctor,
     /// Looks into how specs are read
     Spec {
         #[command(subcommand)]

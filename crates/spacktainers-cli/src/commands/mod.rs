@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod completions;
+mod doctor;
 mod list;
 mod lock;
 mod plan;
@@ -47,6 +48,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Shell { source } => run::shell(source, context),
         Command::Sif(args) => sif::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Doctor => doctor::run(context),
         Command::Spec { command } => spec::run(command, context),
         Command::Completions { shell } => completions::run(*shell),
     }

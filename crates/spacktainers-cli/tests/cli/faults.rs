@@ -123,3 +123,29 @@ fn answers_are_compared_with_spacks() {
     assert!(told["total"].as_u64() > Some(4000), "{told}");
     assert_eq!(told["agree"], told["total"]);
 }
+
+#[test]
+fn the_doctor_says_what_is_missing() {
+    let stage = Stage::demo();
+    let told = stage.run(&["doctor", "--json"]).ends(0).json();
+    let state = |told: &serde_json::Value, subject: &str| {
+        let findings = told["findings"].as_array().expect("findings");
+        let found = findings.iter().find(|it| it["subject"] == subject);
+        found.map(|it| it["state"].as_str().unwrap_or_default().to_owned())
+    };
+    for subject in ["local cache", "project", "mirror demo"] {
+        assert_eq!(state(&told, subject).as_deref(), Some("ok"), "{subject}");
+    }
+    std::fs::remove_file(stage.path("keys/demo.pub")).expect("a file");
+    let told = stage.run(&["doctor", "--json"]).ends(2).json();
+    assert_eq!(state(&told, "mirror demo").as_deref(), Some("wrong"));
+    let output = stage
+        .command(&["doctor"])
+        .env("PATH", "")
+        .env_remove("SPACK_ROOT")
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("missing  bwrap"), "{text}");
+    assert!(text.contains("missing  spack"), "{text}");
+}

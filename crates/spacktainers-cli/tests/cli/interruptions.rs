@@ -55,10 +55,10 @@ fn a_run_killed_at_any_time_is_finished_by_the_next() {
 }
 
 /// A small file system of its own, gone at the end.
-struct SmallDisk(std::path::PathBuf);
+pub(crate) struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: std::path::PathBuf, bytes: u64) -> Option<Self> {
+    pub(crate) fn mount(at: std::path::PathBuf, bytes: u64) -> Option<Self> {
         fs::create_dir_all(&at).expect("a folder");
         let options = format!("size={bytes}");
         let mounted = Command::new("mount")

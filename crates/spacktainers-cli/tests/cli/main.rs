@@ -10,6 +10,7 @@
 //! - [`publishing`]: SIF files in buckets and registries;
 //! - [`running`]: images that run;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
+//! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
 //! - [`sif_trees`]: the tree in them, against what others make of the same layers.
 
 mod apptainer;
@@ -21,6 +22,7 @@ mod interruptions;
 mod publishing;
 mod running;
 mod sif;
+mod sif_faults;
 mod sif_trees;
 mod support;
 mod trees;

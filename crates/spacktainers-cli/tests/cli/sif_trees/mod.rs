@@ -12,7 +12,7 @@
 //! `SPACKTAINERS_TREE_STACKS=500` makes that many stacks instead of 40.
 
 mod listing;
-mod stacks;
+pub(crate) mod stacks;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -201,7 +201,7 @@ fn trees_made_by_chance_are_as_umoci_makes_them() {
         names += ours.len();
     }
     assert!(
-        names > 100 * stacks as usize,
+        names > 30 * stacks as usize,
         "{names} names: too little to see"
     );
 }

@@ -235,7 +235,7 @@ fn an_image_and_its_files_hold_the_same_and_one_changed_name_is_told() {
 // --- Apptainer ---------------------------------------------------------------------------------------------
 
 #[test]
-fn apptainer_lists_and_inspects_our_files_and_checks_our_signatures() {
+fn apptainer_lists_and_inspects_files_of_containers() {
     let Some(apptainer) = Apptainer::find() else {
         return;
     };

@@ -5,14 +5,18 @@
 //!                                                       └► by Apptainer ─► theirs/NAME.sif ┴─► table    what people run
 //! ```
 //!
+//! [`signatures`]: each verifies what the other signed.
+//!
 //! `SPACKTAINERS_APPTAINER` names the program, `SPACKTAINERS_APPTAINER_SHARE` a folder that it and the tests know by the same path.
 
 pub(crate) mod images;
+mod signatures;
 mod table;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use sif_format::sif::SifReader;
 
@@ -52,20 +56,42 @@ impl Apptainer {
 
     /// Runs with a folder below the share as the working directory.
     fn run_in(&self, folder: &str, args: &[&str]) -> Output {
-        Command::new(&self.program)
+        self.command(folder, args).output().expect("starts")
+    }
+
+    fn command(&self, folder: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
             .args(args)
             .current_dir(self.path(folder))
             .env("APPTAINER_CACHEDIR", self.path("cache"))
+            .env("APPTAINER_KEYSDIR", self.path("keys"))
             // Some machines give root fewer rights than Apptainer asks for.
-            .env("APPTAINER_USERNS", "1")
-            .output()
-            .expect("starts")
+            .env("APPTAINER_USERNS", "1");
+        command
     }
 
     /// Standard output of a run that has to succeed.
     #[track_caller]
     pub(crate) fn says(&self, args: &[&str]) -> String {
         Ran::of(self.run(args)).ends(0).stdout
+    }
+
+    /// The same of a run that is told something on its standard input.
+    #[track_caller]
+    fn says_to(&self, input: &str, args: &[&str]) -> String {
+        let mut child = self
+            .command("", args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("takes a line");
+        drop(stdin);
+        let output = child.wait_with_output().expect("ends");
+        Ran::of(output).ends(0).stdout
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

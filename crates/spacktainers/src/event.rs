@@ -25,6 +25,8 @@ pub enum TaskKind {
     Scan,
     /// A layer is written.
     Write,
+    /// A command is executed in a sandbox.
+    Execute,
     /// Bytes go to a target.
     Upload,
     /// Anything else that takes time.
@@ -69,6 +71,13 @@ pub enum Event {
         task: TaskId,
         /// How.
         outcome: Outcome,
+    },
+    /// A line that a command wrote.
+    Output {
+        /// Which work it is.
+        task: TaskId,
+        /// The line, without its end.
+        text: String,
     },
     /// A sentence worth reading that is no reason to stop.
     Warning(String),

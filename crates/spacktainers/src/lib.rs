@@ -23,6 +23,7 @@ pub mod pull;
 pub mod registry;
 pub mod resolve;
 pub mod run;
+pub mod sandbox;
 pub mod sif;
 pub mod site;
 pub mod source;

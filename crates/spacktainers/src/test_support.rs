@@ -29,6 +29,11 @@ pub(crate) fn fixtures() -> Option<PathBuf> {
     None
 }
 
+/// Says that a test did not run, and why.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(io::stderr(), "SKIPPED: {why}");
+}
+
 /// Clear-signs `text` with the test key `alpha`, as `gpg --clearsign` does.
 pub(crate) fn sign_as_alpha(text: &str) -> String {
     let secret = include_str!("../tests/data/openpgp/alpha.secret");

@@ -96,6 +96,7 @@ impl Reporter for Bars {
                     Outcome::Done | Outcome::Reused => {}
                 }
             }
+            Event::Output { text, .. } => self.line(&lines::output(&text)),
             Event::Warning(text) => self.line(&format!("warning: {text}")),
             Event::Note(text) => self.line(&text),
         }

@@ -1,6 +1,6 @@
 //! Events as JSON lines on standard output.
 //!
-//! Each line is an object with `event`: `started`, `advanced`, `finished`, `warning`, `note`; a command's closing
+//! Each line is an object with `event`: `started`, `advanced`, `finished`, `output`, `warning`, `note`; a command's closing
 //! document has `event: "result"`. Byte counts are numbers; ids join the events of one task.
 
 use std::collections::HashMap;
@@ -26,6 +26,7 @@ fn kind_name(kind: TaskKind) -> &'static str {
         TaskKind::Scan => "scan",
         TaskKind::Write => "write",
         TaskKind::Upload => "upload",
+        TaskKind::Execute => "execute",
         TaskKind::Other => "other",
     }
 }
@@ -63,6 +64,9 @@ impl Reporter for JsonLines {
                     Outcome::Failed(why) => ("failed", Some(why)),
                 };
                 json!({"event": "finished", "task": task.0, "outcome": name, "bytes": moved, "reason": why})
+            }
+            Event::Output { task, text } => {
+                json!({"event": "output", "task": task.0, "text": text})
             }
             Event::Warning(text) => json!({"event": "warning", "text": text}),
             Event::Note(text) => json!({"event": "note", "text": text}),

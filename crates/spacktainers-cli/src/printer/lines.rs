@@ -35,8 +35,14 @@ pub(super) fn verb(kind: TaskKind) -> &'static str {
         TaskKind::Scan => "scanned",
         TaskKind::Write => "wrote",
         TaskKind::Upload => "sent",
+        TaskKind::Execute => "executed",
         TaskKind::Other => "done",
     }
+}
+
+/// A line that a command wrote, told from ours.
+pub(super) fn output(text: &str) -> String {
+    format!("  | {text}")
 }
 
 impl Reporter for Lines {
@@ -85,6 +91,11 @@ impl Reporter for Lines {
                         Outcome::Reused => err(&format!("kept {}", it.label)),
                         Outcome::Failed(why) => err(&format!("failed {}: {why}", it.label)),
                     }
+                }
+            }
+            Event::Output { text, .. } => {
+                if self.verbosity >= Verbosity::Normal {
+                    err(&output(&text));
                 }
             }
             Event::Warning(text) => err(&format!("warning: {text}")),

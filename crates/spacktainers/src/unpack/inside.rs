@@ -23,7 +23,7 @@ pub(super) fn parent_of(root: &Path, path: &[u8]) -> Result<(PathBuf, OsString),
 }
 
 /// The host path of `path` with every symbolic link resolved inside `root`.
-pub(super) fn resolve(root: &Path, path: &[u8]) -> Result<PathBuf, UnpackError> {
+pub(crate) fn resolve(root: &Path, path: &[u8]) -> Result<PathBuf, UnpackError> {
     let mut pending: VecDeque<OsString> = components(Path::new(std::ffi::OsStr::from_bytes(path)));
     let mut inside: Vec<OsString> = Vec::new();
     let mut links = 0;

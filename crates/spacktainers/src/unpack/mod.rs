@@ -10,7 +10,7 @@
 //!
 //! Source: OCI image specification, `layer.md`, "Applying changesets".
 
-mod inside;
+pub(crate) mod inside;
 mod root;
 
 use std::io;

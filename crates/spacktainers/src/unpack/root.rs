@@ -125,6 +125,8 @@ impl Root {
                 // A change of owner takes setuid and setgid away.
                 fs::set_permissions(path, Permissions::from_mode(entry.mode)).map_err(at(path))?;
             }
+            // Last, as a change of owner takes capabilities away too.
+            set_xattrs(entry, path)?;
         }
         Ok(())
     }
@@ -162,6 +164,19 @@ impl Root {
         }
         Ok(self.unpacked)
     }
+}
+
+/// Sets extended attributes, such as the capabilities of programs. Those that the file system does not know are left out.
+fn set_xattrs(entry: &Entry, path: &Path) -> Result<(), UnpackError> {
+    use rustix::io::Errno;
+    for (name, value) in &entry.xattrs {
+        let flags = rustix::fs::XattrFlags::empty();
+        match rustix::fs::lsetxattr(path, name.as_slice(), value, flags) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL) => {}
+            Err(error) => return Err(at(path)(error.into())),
+        }
+    }
+    Ok(())
 }
 
 /// Removes whatever `path` is; absence is fine.

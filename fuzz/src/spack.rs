@@ -5,6 +5,8 @@ use spack_format::build_cache::{BinaryDistribution, SpecFile, clearsign, oci, pa
 use spack_format::database::BuildCacheIndex;
 use spack_format::environment::{Environment, Machine, Manifest};
 use spack_format::lockfile::SpackLockfile;
+use spack_format::relocation::c_string::Strictness;
+use spack_format::relocation::{FileKind, PrefixMap, c_string, elf, link, shebang, text as texts};
 use spack_format::spec::{Spec, Virtuals, parse_specs};
 use spack_format::version::{Version, VersionList};
 use spack_format::yaml::SourceId;
@@ -51,6 +53,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("key-index", |data| {
         text(data, |text| drop(parse_key_index(text)))
     }),
+    ("relocation", relocation),
     ("database", |data| {
         text(data, |text| drop(BuildCacheIndex::parse(text)))
     }),
@@ -105,4 +108,39 @@ fn version(data: &[u8]) {
         }
         drop(VersionList::parse(text));
     });
+}
+
+/// A file that moves to a shorter and to a longer place: texts and strings give the same in pieces as at once, strings keep
+/// their length, and an ELF file has the size that its changes say.
+fn relocation(data: &[u8]) {
+    let _ = (
+        FileKind::of(data),
+        shebang::wrap(data, "/a/rather/long/root/bin/sbang"),
+    );
+    for new in ["/n", "/a/new/place/that/is/longer"] {
+        let Ok(map) = PrefixMap::new([("/old/a", format!("{new}/a")), ("/old", new.to_owned())])
+        else {
+            unreachable!("both are absolute");
+        };
+        let _ = link::relocate(&map, data);
+        let whole = texts::relocate(&map, data, texts::Rule::AsSpack);
+        let mut pieces = Vec::new();
+        let mut replacer = texts::TextReplacer::new(&map, texts::Rule::AsSpack);
+        let mut out = |piece: &[u8]| -> Result<(), ()> {
+            pieces.extend_from_slice(piece);
+            Ok(())
+        };
+        for piece in data.chunks(7) {
+            let _ = replacer.push(piece, &mut out);
+        }
+        let _ = replacer.finish(&mut out);
+        assert_eq!(whole.as_deref().unwrap_or(data), pieces);
+        if let Ok(Some(strings)) = c_string::relocate(&map, data, Strictness::Refuse) {
+            assert_eq!(strings.len(), data.len(), "nothing moves in a binary");
+        }
+        if let Ok(changes) = elf::relocate(&map, data, &|part| part.len() % 2 == 0) {
+            let size = changes.new_size(data.len() as u64);
+            assert_eq!(changes.apply(data.to_vec()).len() as u64, size);
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod environment_modifications;
 pub mod lockfile;
 pub mod microarchitecture;
 pub mod prefix;
+pub mod relocation;
 pub mod spec;
 pub mod version;
 pub mod view;

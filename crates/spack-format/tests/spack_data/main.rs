@@ -8,6 +8,7 @@ mod databases;
 mod environments;
 mod hostile;
 mod locks;
+mod relocation;
 mod specs;
 mod support;
 mod views;

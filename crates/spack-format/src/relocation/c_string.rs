@@ -1,0 +1,338 @@
+//! Strings in binaries: prefixes are replaced in place, and nothing moves.
+//!
+//! Linkers let strings share their ends, so the end of a string must stay where it is: what gets shorter gets slashes in
+//! front, `/old/prefix/lib` → `/////new/lib`. Where a NUL follows within [`SUFFIX`] bytes the string may be the end of
+//! nothing longer, and Spack is more careful:
+//!
+//! | after the prefix | new prefix | result |
+//! |---|---|---|
+//! | anything | longer | [`CStringError::CannotGrow`] |
+//! | no NUL within 7 bytes | shorter or equal | slashes, new prefix |
+//! | NUL after `n` ≤ 7 bytes | ends in the same 7 − `n` bytes as the old one | slashes, new prefix |
+//! | NUL after `n` ≤ 7 bytes | more than 7 bytes shorter | new prefix, those `n` bytes, NUL; the old end stays behind it |
+//! | NUL after `n` ≤ 7 bytes | otherwise | [`CStringError::CannotShrink`] |
+//!
+//! Source: `BinaryFilePrefixReplacer` in `lib/spack/spack/relocate_text.py` of Spack.
+
+use super::PrefixMap;
+
+/// Bytes of a string's end that have to stay in place, and how far a NUL is looked for.
+pub const SUFFIX: usize = 7;
+
+/// Why a string cannot be changed in place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CStringError {
+    /// Nothing in a binary can grow.
+    #[error("`{new}` is longer than `{old}`, which stands in a string at byte {offset}")]
+    CannotGrow {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// The prefix in the file.
+        old: String,
+        /// What should take its place.
+        new: String,
+    },
+    /// The ends differ, and the difference in length is too small to leave the old end in place.
+    #[error(
+        "`{new}` is too little shorter than `{old}` to take its place in the string `{string}` at byte {offset}"
+    )]
+    CannotShrink {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// The prefix in the file.
+        old: String,
+        /// What should take its place.
+        new: String,
+        /// The string as far as it was looked at.
+        string: String,
+    },
+}
+
+impl CStringError {
+    /// What can be done about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        "install to a shorter root, or build with more padding (`config:install_tree:padded_length`)"
+    }
+}
+
+/// What to do with strings that cannot be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// As Spack: an error.
+    Refuse,
+    /// They stay as they are.
+    Leave,
+}
+
+/// Replaces prefixes in a binary that comes in pieces. As many bytes come out as went in.
+pub struct CStringReplacer<'m> {
+    map: &'m PrefixMap,
+    strictness: Strictness,
+    held: Vec<u8>,
+    /// Where in the file `held` begins.
+    offset: u64,
+    changes: u64,
+}
+
+/// Why replacing stopped: a string, or whoever takes the bytes.
+#[derive(Debug)]
+pub enum Stopped<E> {
+    /// A string that cannot be changed.
+    String(CStringError),
+    /// What `out` said.
+    Out(E),
+}
+
+impl<'m> CStringReplacer<'m> {
+    /// A file from its beginning.
+    #[must_use]
+    pub fn new(map: &'m PrefixMap, strictness: Strictness) -> Self {
+        Self {
+            map,
+            strictness,
+            held: Vec::new(),
+            offset: 0,
+            changes: 0,
+        }
+    }
+
+    /// Takes the next piece, and gives what is certain to `out`.
+    ///
+    /// # Errors
+    /// When a string cannot be changed, or `out` fails.
+    pub fn push<E>(
+        &mut self,
+        piece: &[u8],
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), Stopped<E>> {
+        if self.held.is_empty() {
+            let done = self.replace(piece, false, out)?;
+            self.held.extend_from_slice(&piece[done..]);
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(piece);
+        let done = self.replace(&bytes, false, out)?;
+        bytes.drain(..done);
+        self.held = bytes;
+        Ok(())
+    }
+
+    /// Gives the rest to `out`. The answer is how many prefixes were replaced in all.
+    ///
+    /// # Errors
+    /// When a string cannot be changed, or `out` fails.
+    pub fn finish<E>(
+        mut self,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<u64, Stopped<E>> {
+        let bytes = std::mem::take(&mut self.held);
+        self.replace(&bytes, true, out)?;
+        Ok(self.changes)
+    }
+
+    fn replace<E>(
+        &mut self,
+        bytes: &[u8],
+        is_end: bool,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, Stopped<E>> {
+        // A match at a position before this one is here with all that is looked at behind it.
+        let last = if is_end {
+            bytes.len()
+        } else {
+            bytes.len().saturating_sub(self.map.longest() + SUFFIX)
+        };
+        let mut given = 0;
+        let mut from = 0;
+        let mut found = self.map.find(bytes);
+        while let Some((position, old, new)) = found.next() {
+            if position >= last {
+                break;
+            }
+            let after = position + old.len();
+            let window = &bytes[after..bytes.len().min(after + SUFFIX + 1)];
+            let suffix = memchr::memchr(0, window);
+            from = after + suffix.map_or(0, |length| length + 1);
+            found.skip_to(from);
+            let replacement = match replacement(old, new, suffix.map(|length| &window[..length])) {
+                Ok(replacement) => replacement,
+                Err(_) if self.strictness == Strictness::Leave => continue,
+                Err(why) => {
+                    let whole = &bytes[position..after + suffix.unwrap_or(0)];
+                    return Err(Stopped::String(why.at(
+                        self.offset + position as u64,
+                        old,
+                        new,
+                        whole,
+                    )));
+                }
+            };
+            out(&bytes[given..position]).map_err(Stopped::Out)?;
+            out(&replacement).map_err(Stopped::Out)?;
+            given = position + replacement.len();
+            self.changes += 1;
+        }
+        let done = last.max(from).min(bytes.len());
+        out(&bytes[given..done]).map_err(Stopped::Out)?;
+        self.offset += done as u64;
+        Ok(done)
+    }
+}
+
+/// Which rule forbids it.
+enum Refused {
+    Grow,
+    Shrink,
+}
+
+impl Refused {
+    fn at(&self, offset: u64, old: &[u8], new: &[u8], string: &[u8]) -> CStringError {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Grow => CStringError::CannotGrow {
+                offset,
+                old: text(old),
+                new: text(new),
+            },
+            Self::Shrink => CStringError::CannotShrink {
+                offset,
+                old: text(old),
+                new: text(new),
+                string: text(string),
+            },
+        }
+    }
+}
+
+/// What is written from where the old prefix begins; `suffix` is what stands between it and a NUL nearby.
+fn replacement(old: &[u8], new: &[u8], suffix: Option<&[u8]>) -> Result<Vec<u8>, Refused> {
+    let shorter = old.len().checked_sub(new.len()).ok_or(Refused::Grow)?;
+    let keeps_its_end = suffix.is_none_or(|suffix| {
+        // At least as many bytes as linkers share have to be the same before and after.
+        let shared = SUFFIX.saturating_sub(suffix.len());
+        let end = |prefix: &[u8]| prefix[prefix.len().saturating_sub(shared)..].to_vec();
+        end(old) == end(new)
+    });
+    match suffix {
+        _ if keeps_its_end => Ok([&vec![b'/'; shorter][..], new].concat()),
+        Some(suffix) if shorter > SUFFIX => Ok([new, suffix, &[0]].concat()),
+        _ => Err(Refused::Shrink),
+    }
+}
+
+/// The new bytes, or nothing where they stay as they are.
+///
+/// # Errors
+/// When a string cannot be changed.
+pub fn relocate(
+    map: &PrefixMap,
+    bytes: &[u8],
+    strictness: Strictness,
+) -> Result<Option<Vec<u8>>, CStringError> {
+    let mut new = Vec::with_capacity(bytes.len());
+    let mut out = |piece: &[u8]| -> Result<(), std::convert::Infallible> {
+        new.extend_from_slice(piece);
+        Ok(())
+    };
+    let only_strings = |stopped| match stopped {
+        Stopped::String(error) => error,
+        Stopped::Out(never) => match never {},
+    };
+    let mut replacer = CStringReplacer::new(map, strictness);
+    replacer.push(bytes, &mut out).map_err(only_strings)?;
+    let changes = replacer.finish(&mut out).map_err(only_strings)?;
+    Ok((changes > 0).then_some(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> PrefixMap {
+        PrefixMap::new(pairs.iter().copied()).expect("paths")
+    }
+
+    fn relocated(map: &PrefixMap, bytes: &[u8]) -> Result<Vec<u8>, CStringError> {
+        Ok(relocate(map, bytes, Strictness::Refuse)?.unwrap_or_else(|| bytes.to_vec()))
+    }
+
+    #[test]
+    fn strings_keep_their_ends_where_they_are() {
+        let map = map(&[("/old/longer", "/new")]);
+        assert_eq!(
+            relocated(&map, b"x/old/longer/share/doc\0y").as_deref(),
+            Ok(&b"x////////new/share/doc\0y"[..])
+        );
+        // A NUL nearby, and the ends differ: to the left, and the old end stays.
+        assert_eq!(
+            relocated(&map, b"/old/longer/lib\0").map_err(|e| e.to_string()),
+            Err(CStringError::CannotShrink {
+                offset: 0,
+                old: "/old/longer".into(),
+                new: "/new".into(),
+                string: "/old/longer/lib".into()
+            }
+            .to_string())
+        );
+    }
+
+    #[test]
+    fn much_shorter_prefixes_are_written_to_the_left() {
+        let map = map(&[("/old/very/much/longer", "/new")]);
+        assert_eq!(
+            relocated(&map, b"/old/very/much/longer/lib\0rest").as_deref(),
+            Ok(&b"/new/lib\0/much/longer/lib\0rest"[..])
+        );
+    }
+
+    #[test]
+    fn prefixes_with_the_same_end_need_no_room() {
+        let map = map(&[("/old/a-abcdefg", "/n/a-abcdefg")]);
+        assert_eq!(
+            relocated(&map, b"/old/a-abcdefg\0").as_deref(),
+            Ok(&b"///n/a-abcdefg\0"[..])
+        );
+    }
+
+    #[test]
+    fn nothing_grows() {
+        let map = map(&[("/old", "/newer")]);
+        let error = relocated(&map, b"abc/old/x").expect_err("longer");
+        assert!(matches!(error, CStringError::CannotGrow { offset: 3, .. }));
+        assert!(relocate(&map, b"abc/old/x", Strictness::Leave) == Ok(None));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_give_the_same_and_no_byte_moves(
+            bytes in prop::collection::vec(prop::sample::select(b"/ab\0".to_vec()), 0..80),
+            prefixes in prop::collection::vec("/[ab/]{8,14}", 1..4),
+            size in 1usize..30,
+        ) {
+            let map = PrefixMap::new(prefixes.iter().map(|it| (it.as_str(), "/a")));
+            prop_assume!(map.is_ok());
+            let map = map.expect("checked");
+            let whole = relocated(&map, &bytes);
+            let mut new = Vec::new();
+            let mut replacer = CStringReplacer::new(&map, Strictness::Refuse);
+            let mut failed = false;
+            for piece in bytes.chunks(size) {
+                failed |= replacer.push(piece, &mut |it: &[u8]| { new.extend_from_slice(it); Ok::<_, ()>(()) }).is_err();
+                if failed { break; }
+            }
+            failed = failed || replacer.finish(&mut |it: &[u8]| { new.extend_from_slice(it); Ok::<_, ()>(()) }).is_err();
+            match whole {
+                Ok(whole) => {
+                    prop_assert_eq!(whole.len(), bytes.len());
+                    prop_assert!(!failed);
+                    prop_assert_eq!(new, whole);
+                }
+                Err(_) => prop_assert!(failed),
+            }
+        }
+    }
+}

@@ -109,6 +109,22 @@ pub(crate) struct KeyedNode {
     pub(crate) states_hash: bool,
 }
 
+impl ConcreteSpec {
+    /// Reads the JSON of one node, such as one that was kept from an index; `key` is its hash if the node does not tell.
+    ///
+    /// # Errors
+    /// When the text is no node of this format.
+    pub fn from_json(
+        text: &str,
+        format: NodeFormat,
+        key: Option<DagHash>,
+    ) -> Result<Self, NodeError> {
+        let raw: &RawValue = serde_json::from_str(text)
+            .map_err(|error| NodeError::Json(JsonFault::within(text, text, &error)))?;
+        read_node(text, raw, format, key)
+    }
+}
+
 /// Reads the node in `raw`, a slice of `whole`; `key` is its hash if the node does not tell.
 pub(crate) fn read_node(
     whole: &str,

@@ -142,7 +142,7 @@ fn rewrite_string(out: &mut String, token: &str) {
 }
 
 /// Writes `text` as Python does with `ensure_ascii`.
-pub(super) fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {

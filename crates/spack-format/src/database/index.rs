@@ -6,8 +6,8 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::DatabaseError;
-use crate::concrete::{ConcreteSpec, JsonFault, NodeFormat, read_node};
+use super::{DatabaseError, format_of};
+use crate::concrete::{ConcreteSpec, JsonFault, read_node};
 use crate::dag_hash::DagHash;
 
 /// What a build cache (or a store) says that it holds.
@@ -43,12 +43,7 @@ impl BuildCacheIndex {
     pub fn parse(text: &str) -> Result<Self, DatabaseError> {
         let file: File<'_> = serde_json::from_str(text)
             .map_err(|error| DatabaseError::Json(JsonFault::within(text, text, &error)))?;
-        let format = match file.database.version.as_ref() {
-            "6" => NodeFormat::V3,
-            "7" => NodeFormat::V4,
-            "8" => NodeFormat::V5,
-            other => return Err(DatabaseError::Version(other.chars().take(20).collect())),
-        };
+        let format = format_of(&file.database.version)?;
         let mut records = IndexMap::with_capacity(file.database.installs.len());
         for (key, record) in file.database.installs {
             let hash: DagHash = key.parse().map_err(|error| {

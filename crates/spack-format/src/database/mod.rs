@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <root>/.spack-db/index.json        a store's, written here      StoreIndex
-//! v3/manifests/index/..., index.json a build cache's, read here   BuildCacheIndex
+//! v3/manifests/index/..., index.json a build cache's, read here   BuildCacheIndex, or one by one: stream
 //!
 //! {"database": {"version": "8", "installs": {HASH: {"spec": NODE, "ref_count": N, ...}}}}
 //! ```
@@ -11,11 +11,13 @@
 
 mod index;
 mod store;
+mod stream;
 
 use crate::concrete::{JsonFault, NodeError, NodeFormat};
 
 pub use index::{BuildCacheIndex, IndexRecord};
 pub use store::StoreIndex;
+pub use stream::{StreamError, StreamedRecord, stream};
 
 /// Where the database of a store lies, below its root.
 pub const INDEX_PATH: &str = ".spack-db/index.json";
@@ -27,6 +29,16 @@ const fn version_of(format: NodeFormat) -> Option<u32> {
         NodeFormat::V3 => Some(6),
         NodeFormat::V4 => Some(7),
         NodeFormat::V5 => Some(8),
+    }
+}
+
+/// The node format that goes with the version that a database states.
+fn format_of(version: &str) -> Result<NodeFormat, DatabaseError> {
+    match version {
+        "6" => Ok(NodeFormat::V3),
+        "7" => Ok(NodeFormat::V4),
+        "8" => Ok(NodeFormat::V5),
+        other => Err(DatabaseError::Version(other.chars().take(20).collect())),
     }
 }
 

@@ -8,7 +8,7 @@
 //!  "include_concrete": {"<path>": {"roots": [...], "concrete_specs": {...}}}}
 //! ```
 //!
-//! Start at [`SpackLockfile::parse`]. A lock that was parsed is complete: every root and every
+//! Start at [`SpackLockfile::parse`], or at [`to_text`] to write one. A lock that was parsed is complete: every root and every
 //! edge leads to a node, and there are no cycles. Its hashes are stated, not verified.
 //!
 //! Source: `lib/spack/spack/environment/environment.py` (`_read_lockfile_dict`, `filter_specs`)
@@ -17,11 +17,14 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use crate::concrete::{
     ConcreteSpecs, GraphError, JsonFault, NodeError, NodeFormat, RuntimeClosure,
 };
 use crate::dag_hash::DagHash;
+
+pub use write::{LockfileWriteError, to_text};
 
 /// The newest lock version that is known here.
 pub const NEWEST_VERSION: u32 = 7;

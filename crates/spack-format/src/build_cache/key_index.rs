@@ -69,9 +69,29 @@ pub fn parse_key_index(text: &str) -> Result<Vec<Fingerprint>, KeyIndexError> {
         .collect::<Result<_, _>>()?)
 }
 
+/// The text of a list of these keys, each once, in order.
+#[must_use]
+pub fn key_index_text<'a>(keys: impl IntoIterator<Item = &'a Fingerprint>) -> String {
+    let keys: std::collections::BTreeSet<&Fingerprint> = keys.into_iter().collect();
+    let members: Vec<String> = keys.iter().map(|key| format!("\"{key}\":{{}}")).collect();
+    format!("{{\"keys\":{{{}}}}}", members.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_sorted_and_read_again() {
+        let keys: Vec<Fingerprint> = ["B".repeat(40), "A".repeat(40), "B".repeat(40)]
+            .iter()
+            .map(|it| it.parse().expect("a fingerprint"))
+            .collect();
+        let text = key_index_text(&keys);
+        let read = parse_key_index(&text).expect("keys");
+        assert_eq!(read, [keys[1].clone(), keys[0].clone()]);
+        assert_eq!(parse_key_index(&key_index_text([])), Ok(Vec::new()));
+    }
 
     #[test]
     fn only_fingerprints_name_keys() {

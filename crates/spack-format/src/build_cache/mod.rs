@@ -24,18 +24,27 @@
 //! Source: `lib/spack/spack/url_buildcache.py`, `binary_distribution.py`, `oci/` in Spack.
 
 mod binary_distribution;
+mod binary_distribution_text;
 mod checksum;
 pub mod clearsign;
+mod file_kind;
 mod key_index;
+mod mutable;
 pub mod oci;
 mod spec_file;
+mod spec_file_text;
 pub mod v2;
 pub mod v3;
 
 pub use binary_distribution::{BinaryDistribution, BinaryDistributionError, METADATA_PATH};
 pub use checksum::{Checksum, ChecksumError};
-pub use key_index::{Fingerprint, FingerprintError, KeyIndexError, parse_key_index};
+pub use file_kind::{FileInspector, PrefixFinder, Relocatable};
+pub use key_index::{
+    Fingerprint, FingerprintError, KeyIndexError, key_index_text, parse_key_index,
+};
+pub use mutable::{MutableSource, mutable_source};
 pub use spec_file::{SpecFile, SpecFileError};
+pub use spec_file_text::{PackageImage, package_config_text, spec_blob_text};
 
 /// The most bytes that a manifest, a layout file or a key may have. Real ones have under 10 KiB.
 pub const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;

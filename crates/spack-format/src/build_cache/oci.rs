@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{Checksum, SpecFile, SpecFileError};
 use crate::concrete::{ConcreteSpec, JsonFault};
+use crate::dag_hash::DagHash;
 
 /// The tag of the image whose only layer is the index, as plain JSON.
 pub const INDEX_TAG: &str = "index.spack";
@@ -35,6 +36,15 @@ pub fn tag(spec: &ConcreteSpec) -> String {
         (Some(head), Some(tail)) if length > MAX_TAG => format!("{head}{tail}"),
         _ => clean,
     }
+}
+
+/// The hash that a package's tag ends in.
+#[must_use]
+pub fn hash_of_tag(tag: &str) -> Option<DagHash> {
+    if !is_package_tag(tag) {
+        return None;
+    }
+    tag.strip_suffix(".spack")?.rsplit('-').next()?.parse().ok()
 }
 
 /// Whether a tag names a package.
@@ -183,6 +193,8 @@ mod tests {
         let tagged = tag(&spec);
         assert_eq!(tagged, format!("app-git.a_b_1.0-{}.spack", spec.hash));
         assert!(is_package_tag(&tagged) && !is_package_tag(INDEX_TAG));
+        assert_eq!(hash_of_tag(&tagged), Some(spec.hash));
+        assert_eq!(hash_of_tag(INDEX_TAG), None);
         spec.version = "1".repeat(200);
         let tagged = tag(&spec);
         assert_eq!(tagged.len(), 128);

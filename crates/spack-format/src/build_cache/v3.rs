@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Checksum, ChecksumError, Fingerprint};
 use crate::concrete::{ConcreteSpec, JsonFault};
+use crate::dag_hash::DagHash;
 use crate::prefix::polite_filename;
 
 /// The version that manifests state.
@@ -40,6 +41,15 @@ pub fn spec_manifest_path(spec: &ConcreteSpec) -> String {
     let name = &spec.name;
     let stem = polite_filename(&format!("{name}-{}-{}", spec.version, spec.hash));
     format!("{SPEC_MANIFESTS_FOLDER}/{name}/{stem}.spec.manifest.json")
+}
+
+/// The hash that the path of a spec manifest ends in.
+#[must_use]
+pub fn hash_of_spec_manifest(path: &str) -> Option<DagHash> {
+    let stem = path
+        .strip_prefix(SPEC_MANIFESTS_FOLDER)?
+        .strip_suffix(".spec.manifest.json")?;
+    stem.rsplit('-').next()?.parse().ok()
 }
 
 /// The path of the manifest of the index, or of a named part of it (Spack 1.2 and later).
@@ -341,6 +351,11 @@ mod tests {
                 spec.hash
             )
         );
+        assert_eq!(
+            hash_of_spec_manifest(&spec_manifest_path(&spec)),
+            Some(spec.hash)
+        );
+        assert_eq!(hash_of_spec_manifest(&index_manifest_path(None)), None);
         let checksum = Checksum::from_bytes([0xab; 32]);
         assert_eq!(
             blob_path(&checksum),

@@ -3,18 +3,21 @@
 //! ```text
 //! <root>/.spack-db/index.json        a store's, written here      StoreIndex
 //! v3/manifests/index/..., index.json a build cache's, read here   BuildCacheIndex, or one by one: stream
+//!                                    and written                 CacheIndexBuilder
 //!
 //! {"database": {"version": "8", "installs": {HASH: {"spec": NODE, "ref_count": N, ...}}}}
 //! ```
 //!
 //! Source: `lib/spack/spack/database.py` in Spack.
 
+mod cache_index;
 mod index;
 mod store;
 mod stream;
 
 use crate::concrete::{JsonFault, NodeError, NodeFormat};
 
+pub use cache_index::CacheIndexBuilder;
 pub use index::{BuildCacheIndex, IndexRecord};
 pub use store::StoreIndex;
 pub use stream::{StreamError, StreamedRecord, stream};

@@ -17,6 +17,8 @@
 //!   [`Retrying`] goes on at the offset reached, and notices when the object changed meanwhile;
 //! - no error text holds a credential or a signed URL.
 //!
+//! Mirrors that are written as well are [`WriteMirror`]s; [`connect_writer`] makes one.
+//!
 //! What the bytes mean, and whether they are the right ones, is for [`crate::fetch`] to say.
 
 mod aws;
@@ -24,13 +26,16 @@ mod aws_profile;
 mod connect;
 mod error;
 mod file;
+mod folder_writer;
 mod http;
 mod location;
 mod retry;
 mod retrying;
 mod s3;
+mod s3_writer;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,11 +48,17 @@ pub use aws::AwsError;
 pub use connect::{Access, Source, connect};
 pub use error::{MirrorError, MirrorFault};
 pub use file::FileMirror;
+pub use folder_writer::FolderWriter;
 pub use http::{HttpMirror, Network};
 pub use location::{Location, LocationError};
 pub use retry::RetryPolicy;
 pub use retrying::Retrying;
 pub(crate) use s3::bucket_client;
+pub use s3_writer::S3Writer;
+pub use write::{
+    OnBytes, PruneMirror, Put, SharedWriter, Versioned, When, WriteError, WriteFault, WriteMirror,
+    WriteTarget, connect_writer,
+};
 
 /// Objects addressed by keys such as `v3/manifests/spec/zlib/zlib-1.3.1-….spec.manifest.json`.
 #[async_trait]

@@ -54,10 +54,7 @@ impl S3Address {
         endpoint: Option<&str>,
         aws: AwsSettings,
     ) -> Result<Self, MirrorFault> {
-        let prefix = match prefix.trim_matches('/') {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        };
+        let prefix = folder(prefix);
         let (base, builder) = prepare(network, bucket, endpoint, aws).await;
         // Only credentials are asked for over this client, and who waits for them waits for everything.
         let retry = RetryConfig {
@@ -89,14 +86,32 @@ impl S3Address {
     }
 }
 
-/// A client for the bucket, where the environment has credentials or leads to some: for [`crate::bucket`].
+/// The prefix of keys in a folder of the bucket: empty, or ending in `/`.
+pub(super) fn folder(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("{prefix}/"),
+    }
+}
+
+/// A client for a bucket that is written, where the environment has credentials or leads to some: for [`crate::bucket`].
 pub(crate) async fn bucket_client(
     network: &Network,
     bucket: &str,
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<AmazonS3>, AwsError> {
     let aws = aws::settings(environment)?;
-    let (_, builder) = prepare(network, bucket, None, aws).await;
+    writing_client(network, bucket, None, aws).await
+}
+
+/// The same with what is known of AWS, at `endpoint` if there is one.
+pub(super) async fn writing_client(
+    network: &Network,
+    bucket: &str,
+    endpoint: Option<&str>,
+    aws: AwsSettings,
+) -> Result<Option<AmazonS3>, AwsError> {
+    let (_, builder) = prepare(network, bucket, endpoint, aws).await;
     let options = ClientOptions::new()
         .with_allow_http(true)
         .with_connect_timeout(CONNECTED_WITHIN)

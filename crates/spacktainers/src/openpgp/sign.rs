@@ -55,6 +55,23 @@ impl SecretKey {
         Ok(Self { key })
     }
 
+    /// The public key that goes with it, as `gpg --export --armor` writes it.
+    ///
+    /// # Errors
+    /// When the key cannot be written.
+    pub fn public_key(&self) -> Result<String, SignError> {
+        self.key
+            .to_public_key()
+            .to_armored_string(Default::default())
+            .map_err(|error| SignError::Key(error.to_string()))
+    }
+
+    /// The fingerprint of the primary key: upper-case hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode_upper(self.key.primary_key.fingerprint().as_bytes())
+    }
+
     /// Signs `text` at the time `now`. Blanks at line ends do not count, as always with clear-signed texts.
     ///
     /// The newest subkey that may sign does it, as with GnuPG; without one, the primary key.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::commands::cache::args::CacheArgs;
+
 /// Container images from Spack packages, assembled straight from a build cache.
 #[derive(Debug, Parser)]
 #[command(
@@ -82,6 +84,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SpecCommand,
     },
+    /// Writes, indexes, verifies, copies and lists build caches
+    Cache(CacheArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell

@@ -21,6 +21,7 @@ use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use super::BuildCacheIndex;
+use crate::build_cache::v3::spec_manifest_path;
 use crate::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes, NodeFormat};
 use crate::dag_hash::DagHash;
 
@@ -35,6 +36,8 @@ pub struct CacheIndexBuilder {
 
 #[derive(Debug, Clone)]
 struct Record {
+    /// Where layout 3 has the entry.
+    manifest_path: Arc<str>,
     /// The node as format 5 has it.
     node: Arc<str>,
     below: Vec<DagHash>,
@@ -83,6 +86,13 @@ impl CacheIndexBuilder {
         if let Some(record) = self.records.get_mut(&hash) {
             record.in_build_cache = true;
         }
+    }
+
+    /// Where the manifest of a package lies that is known to be in the build cache.
+    #[must_use]
+    pub fn manifest_path(&self, hash: &DagHash) -> Option<String> {
+        let record = self.records.get(hash).filter(|it| it.in_build_cache)?;
+        Some(record.manifest_path.to_string())
     }
 
     /// Says of all packages but those in `present` that they are not in the build cache.
@@ -145,6 +155,7 @@ impl CacheIndexBuilder {
                 .chain(spec.build_spec.iter().map(|it| it.hash))
                 .collect();
             Record {
+                manifest_path: spec_manifest_path(spec).into(),
                 node: as_format_5(spec),
                 below: below.into_iter().collect(),
                 in_build_cache: false,

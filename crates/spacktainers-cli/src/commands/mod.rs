@@ -1,6 +1,7 @@
 //! One file per command. Each has the same four steps: arguments, settings, a call of the library, a report.
 
 mod build;
+pub(crate) mod cache;
 mod check;
 mod completions;
 mod doctor;
@@ -50,6 +51,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(args, context),
         Command::Doctor => doctor::run(context),
         Command::Spec { command } => spec::run(command, context),
+        Command::Cache(args) => cache::run(args, context),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -48,14 +48,8 @@ impl Session {
     ) -> Result<Self, Failure> {
         let cache = context.local_cache()?;
         let now = SystemTime::now();
-        let registries = registries(settings.insecure.iter().chain(insecure).cloned().collect());
-        let access = Access {
-            network: Network::new(PATIENCE),
-            registries: registries.clone(),
-            is_offline: context.offline,
-            retry: RetryPolicy::default(),
-            environment: Arc::new(environment()),
-        };
+        let access = access(settings, insecure, context);
+        let registries = access.registries.clone();
         let buckets = BucketAccess {
             network: access.network.clone(),
             environment: Arc::clone(&access.environment),
@@ -132,6 +126,17 @@ impl Session {
     }
 }
 
+/// What mirrors are connected to with. `insecure` are registries of the command line.
+pub(super) fn access(settings: &Settings, insecure: &[String], context: &Context) -> Access {
+    Access {
+        network: Network::new(PATIENCE),
+        registries: registries(settings.insecure.iter().chain(insecure).cloned().collect()),
+        is_offline: context.offline,
+        retry: RetryPolicy::default(),
+        environment: Arc::new(environment()),
+    }
+}
+
 fn registries(insecure: BTreeSet<String>) -> RegistryClient {
     RegistryClient::new(RegistrySettings {
         insecure,
@@ -147,8 +152,9 @@ fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
-    let keys = public_keys(mirror.keys.iter().map(|(file, _)| &**file))?;
+/// Whose signatures count for a mirror of the settings.
+pub(super) fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
+    let keys = public_keys(mirror.keys.iter().map(|(file, _)| file.as_path()))?;
     Ok(if mirror.signed {
         Trust::Signed(keys)
     } else {
@@ -156,7 +162,7 @@ fn trust(mirror: &MirrorSettings) -> Result<Trust, Failure> {
     })
 }
 
-/// The keys in these files.
+/// The OpenPGP public keys in these files.
 pub(super) fn public_keys<'a>(
     files: impl IntoIterator<Item = &'a Path>,
 ) -> Result<PublicKeys, Failure> {

@@ -43,6 +43,7 @@ pub use download::{Fetched, fetch_all};
 pub use entry::{CacheEntry, Found, Layout, Missing, Place, SignatureState, Tarball};
 pub use error::{FailureKind, FetchError, FetchFault, FindError, FindFault};
 pub use find::{find, find_all};
+pub(crate) use small::{spec_text, utf8};
 pub use trust::Trust;
 
 use crate::event::Reporter;

@@ -174,7 +174,7 @@ impl SpecHead {
 }
 
 /// The text of a spec blob, decompressed as its first bytes say.
-pub(super) fn spec_text(key: &str, bytes: &[u8]) -> Result<String, FindFault> {
+pub(crate) fn spec_text(key: &str, bytes: &[u8]) -> Result<String, FindFault> {
     let mut text = Vec::new();
     Decoder::new(bytes, MAX_SPEC_FILE_BYTES)
         .and_then(|mut decoder| decoder.read_to_end(&mut text))
@@ -185,7 +185,7 @@ pub(super) fn spec_text(key: &str, bytes: &[u8]) -> Result<String, FindFault> {
     utf8(key, text)
 }
 
-pub(super) fn utf8(key: &str, bytes: Vec<u8>) -> Result<String, FindFault> {
+pub(crate) fn utf8(key: &str, bytes: Vec<u8>) -> Result<String, FindFault> {
     String::from_utf8(bytes).map_err(|_| FindFault::NotText {
         key: key.to_owned(),
     })

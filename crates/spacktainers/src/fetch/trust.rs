@@ -18,7 +18,7 @@ pub enum Trust {
 impl Trust {
     /// The text to go by, and who vouches for it: of a signed text what was signed, and nothing
     /// around it.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         key: &str,
         text: &str,

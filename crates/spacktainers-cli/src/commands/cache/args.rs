@@ -1,0 +1,103 @@
+//! The command line of `cache`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Pushes packages that Spack has installed to build caches
+    Push(PushArgs),
+    /// Brings the index for plain Spack up to date
+    Index(IndexArgs),
+    /// Checks every signature and reads every blob
+    Verify(VerifyArgs),
+    /// Copies what another build cache does not have
+    Sync(SyncArgs),
+    /// Lists the packages of build caches
+    List(ListArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PushArgs {
+    /// Packages, as specs or `/HASH`, each with what it needs when linked or run; none means all of the tree
+    pub(crate) specs: Vec<String>,
+    /// The install tree that they lie in
+    #[arg(long = "from", value_name = "INSTALL_TREE")]
+    pub(crate) tree: PathBuf,
+    /// Where to: the name of a `[[mirror]]`, or a path or URL; may be given several times. Default: mirrors with `push = true`
+    #[arg(long = "mirror", value_name = "MIRROR")]
+    pub(crate) mirrors: Vec<String>,
+    /// Only the packages that are named, not what they need
+    #[arg(long)]
+    pub(crate) only: bool,
+    /// A file with the OpenPGP secret key that signs, armoured and without a passphrase; default: what
+    /// `$SPACK_DEPLOYMENT_KEY_PRIVATE` names or holds
+    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
+    pub(crate) key: Option<PathBuf>,
+    /// Sign nothing
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+    /// Put new entries in place of those that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Push also what was built from branches and folders, whose content may change under the same hash
+    #[arg(long)]
+    pub(crate) allow_mutable: bool,
+    /// Leave the index for plain Spack as it is; `cache index` brings it up to date
+    #[arg(long)]
+    pub(crate) no_index: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IndexArgs {
+    /// The names of `[[mirror]]`s, or paths or URLs; default: mirrors with `push = true`
+    pub(crate) mirrors: Vec<String>,
+    /// Read every entry again, as if there were no index
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The names of `[[mirror]]`s, or paths or URLs; default: all mirrors
+    pub(crate) mirrors: Vec<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SyncArgs {
+    /// The name of a `[[mirror]]`, or a path or URL
+    pub(crate) from: String,
+    /// The name of a `[[mirror]]`, or a path or URL
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// Leave the index for plain Spack as it is; `cache index` brings it up to date
+    #[arg(long)]
+    pub(crate) no_index: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// The names of `[[mirror]]`s, or paths or URLs; default: all mirrors
+    pub(crate) mirrors: Vec<String>,
+}
+
+/// Whose signatures count, for mirrors of which the settings say nothing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrustArgs {
+    /// Files with the OpenPGP public keys that sign the packages of a mirror given by path or URL
+    #[arg(long = "key", value_name = "FILE")]
+    pub(crate) keys: Vec<PathBuf>,
+    /// Entries of a mirror given by path or URL need no signature
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+}

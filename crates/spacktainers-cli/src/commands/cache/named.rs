@@ -1,0 +1,186 @@
+//! Mirrors by their name in the settings, or by path or URL.
+
+use std::path::{Path, PathBuf};
+
+use spacktainers::build_cache::Catalog;
+use spacktainers::diagnostic::Sources;
+use spacktainers::fetch::Trust;
+use spacktainers::mirror::{
+    Access, Location, SharedWriter, Source, WriteTarget, connect, connect_writer,
+};
+use spacktainers::project::{MirrorSettings, SETTINGS_FILE, Settings};
+
+use super::super::session;
+use super::args::TrustArgs;
+use crate::context::{Context, Failure};
+use crate::diagnostics;
+use crate::exit::Exit;
+use crate::printer;
+
+/// A mirror that somebody named.
+pub(super) struct Named {
+    /// As it was named.
+    pub(super) name: String,
+    pub(super) location: Location,
+    /// What the settings say of it.
+    settings: Option<MirrorSettings>,
+}
+
+/// The settings of the project, if there is one: build caches are looked after from anywhere.
+pub(super) fn settings(context: &Context) -> Result<Settings, Failure> {
+    let path = context.project.join(SETTINGS_FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Settings::default());
+        }
+        Err(error) => {
+            let error =
+                anyhow::Error::new(error).context(format!("cannot read `{}`", path.display()));
+            return Err(Failure::new(Exit::Usage, error));
+        }
+    };
+    let mut sources = Sources::default();
+    let id = sources.add(&path, text.clone());
+    let (settings, faults) = Settings::parse(&text, id, &context.project);
+    let mut is_wrong = false;
+    for fault in &faults {
+        printer::err(&diagnostics::render(
+            fault,
+            &sources,
+            printer::has_colours(),
+        ));
+        is_wrong |= fault.is_error();
+    }
+    if is_wrong {
+        return Err(Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("there is a fault in `{}`", path.display()),
+        ));
+    }
+    Ok(settings)
+}
+
+/// The mirrors of these names; without names those of the settings that `default` takes.
+pub(super) fn all(
+    names: &[String],
+    settings: &Settings,
+    default: impl Fn(&MirrorSettings) -> bool,
+    which: &str,
+) -> Result<Vec<Named>, Failure> {
+    let found: Vec<Named> = if names.is_empty() {
+        let wanted = settings.mirrors.iter().filter(|it| default(it));
+        wanted.map(Named::of).collect()
+    } else {
+        names
+            .iter()
+            .map(|name| one(name, settings))
+            .collect::<Result<_, _>>()?
+    };
+    if found.is_empty() {
+        let error = anyhow::anyhow!("no mirror was named, and the settings have none {which}");
+        return Err(Failure::new(Exit::Usage, error).hint(format!(
+            "name a mirror or its URL, or add a `[[mirror]]` to {SETTINGS_FILE}"
+        )));
+    }
+    Ok(found)
+}
+
+/// The mirror of this name, or at this path or URL.
+pub(super) fn one(text: &str, settings: &Settings) -> Result<Named, Failure> {
+    if let Some(known) = settings.mirrors.iter().find(|it| it.name == text) {
+        return Ok(Named::of(known));
+    }
+    if !text.contains('/') && !Path::new(text).is_dir() {
+        let names: Vec<&str> = settings.mirrors.iter().map(|it| it.name.as_str()).collect();
+        let hint = if names.is_empty() {
+            "a path has a `/` in it: `./NAME`".to_owned()
+        } else {
+            format!("mirrors are: {}; a path has a `/` in it", names.join(", "))
+        };
+        let error = anyhow::anyhow!("there is no mirror `{text}`");
+        return Err(Failure::new(Exit::Usage, error).hint(hint));
+    }
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let location =
+        Location::parse(text, None, &here).map_err(|error| Failure::new(Exit::Usage, error))?;
+    // Named by its URL it is the same mirror.
+    let known = settings.mirrors.iter().find(|it| it.location == location);
+    Ok(Named {
+        name: text.to_owned(),
+        settings: known.cloned(),
+        location,
+    })
+}
+
+impl Named {
+    fn of(settings: &MirrorSettings) -> Self {
+        Self {
+            name: settings.name.clone(),
+            location: settings.location.clone(),
+            settings: Some(settings.clone()),
+        }
+    }
+
+    /// Whether entries need no signature.
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.settings.as_ref().is_some_and(|it| !it.signed)
+    }
+
+    /// Whose signatures count: as the settings say, else as the command line says.
+    pub(super) fn trust(&self, args: &TrustArgs) -> Result<Trust, Failure> {
+        let keys = || session::public_keys(args.keys.iter().map(PathBuf::as_path));
+        if args.unsigned {
+            return Ok(Trust::Unsigned(keys()?));
+        }
+        if !args.keys.is_empty() {
+            return Ok(Trust::Signed(keys()?));
+        }
+        match &self.settings {
+            Some(settings) => session::trust(settings),
+            None => Err(Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("nobody says whose signatures count for `{}`", self.name),
+            )
+            .hint("give the public key with --key FILE, or --unsigned if there are no signatures")),
+        }
+    }
+
+    /// The mirror, to write to.
+    pub(super) async fn writer(&self, access: &Access) -> Result<SharedWriter, Failure> {
+        let target = connect_writer(&self.location, access).await;
+        match target.map_err(|error| Failure::new(Exit::Refused, error))? {
+            WriteTarget::Objects(writer) => Ok(writer),
+            WriteTarget::Repository(_) => Err(Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!(
+                    "`{}` is a registry, which cannot be written as a build cache",
+                    self.name
+                ),
+            )
+            .hint("push to a folder or a bucket; `spack buildcache push` writes registries")),
+        }
+    }
+
+    /// The mirror, to look through.
+    pub(super) async fn catalog(&self, access: &Access) -> Result<Catalog, Failure> {
+        if let Ok(WriteTarget::Objects(writer)) = connect_writer(&self.location, access).await {
+            return Ok(Catalog::Listed(writer));
+        }
+        let source = connect(&self.location, access).await;
+        match source.map_err(|error| Failure::new(Exit::Refused, error))? {
+            Source::Objects(mirror) => Ok(Catalog::Indexed(mirror)),
+            Source::Repository(_) => Err(Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("`{}` is a registry: its tags are its list", self.name),
+            )),
+            Source::Offline => Err(Failure::new(
+                Exit::Refused,
+                anyhow::anyhow!(
+                    "`{}` is not on this machine, and --offline was given",
+                    self.name
+                ),
+            )),
+        }
+    }
+}

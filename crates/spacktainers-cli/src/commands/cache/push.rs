@@ -1,0 +1,205 @@
+//! `cache push`: packages of an install tree, to build caches.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use spack_format::concrete::DepTypes;
+use spack_format::dag_hash::DagHash;
+use spacktainers::build_cache::{
+    CacheError, Destination, IndexScope, PushOptions, Pushed, Signing, push_all, update_index,
+};
+use spacktainers::fetch::Context as FetchContext;
+use spacktainers::install_tree::InstallTree;
+use spacktainers::openpgp::SecretKey;
+
+use super::super::{block_on, session};
+use super::args::PushArgs;
+use super::named::{self, Named};
+use super::{exit_of, failure, sentence};
+use crate::context::{Context, Failure};
+use crate::exit::Exit;
+use crate::printer::{self, Verbosity};
+
+/// Where CI jobs have the secret key: its text, or the path of a file.
+const KEY_VARIABLE: &str = "SPACK_DEPLOYMENT_KEY_PRIVATE";
+
+pub(super) fn run(args: &PushArgs, context: &Context) -> Result<Exit, Failure> {
+    let settings = named::settings(context)?;
+    let mirrors = named::all(&args.mirrors, &settings, |it| it.push, "with `push = true`")?;
+    let key = if args.unsigned { None } else { key(args)? };
+    let tree = InstallTree::open(&args.tree).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let hashes = chosen(&tree, args)?;
+    let cache = context.local_cache()?;
+    block_on(async {
+        let access = session::access(&settings, &[], context);
+        let fetch = FetchContext {
+            cache: &cache,
+            reporter: &*context.reporter,
+            jobs: context.jobs,
+            now: std::time::SystemTime::now(),
+        };
+        let mut exit = Exit::Done;
+        for mirror in &mirrors {
+            let writer = mirror.writer(&access).await?;
+            let options = PushOptions {
+                replace: args.force,
+                allow_mutable: args.allow_mutable,
+            };
+            let signing = signing(mirror, key.as_ref(), args)?;
+            let destination = Destination::new(writer, signing, options);
+            let results = push_all(&tree, hashes.iter().copied(), &destination, &fetch).await;
+            exit = exit.max(told(&tree, &hashes, &results, &destination, context));
+            if !args.no_index {
+                update_index(destination.writer(), IndexScope::Pending, &fetch)
+                    .await
+                    .map_err(failure)?;
+            }
+        }
+        Ok(exit)
+    })
+}
+
+/// The packages that the arguments mean, dependencies first.
+fn chosen(tree: &InstallTree, args: &PushArgs) -> Result<Vec<DagHash>, Failure> {
+    let mut roots = BTreeSet::new();
+    for text in &args.specs {
+        let found = tree.select(text);
+        let found = found.map_err(|error| Failure::new(Exit::Usage, error))?;
+        roots.extend(found.iter().map(|spec| spec.hash));
+    }
+    if args.specs.is_empty() {
+        roots.extend(tree.packages().map(|spec| spec.hash));
+    }
+    if args.only {
+        return Ok(roots.into_iter().collect());
+    }
+    let closure = tree.specs().closure(roots, DepTypes::RUNTIME);
+    let mut chosen = Vec::new();
+    for spec in closure.into_iter().filter(|spec| !spec.is_external()) {
+        if tree.is_installed(&spec.hash) {
+            chosen.push(spec.hash);
+        } else {
+            printer::err(&format!("{spec} is not installed and is left out"));
+        }
+    }
+    Ok(chosen)
+}
+
+fn key(args: &PushArgs) -> Result<Option<Arc<SecretKey>>, Failure> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| {
+            let what = format!("cannot read the key `{}`", path.display());
+            Failure::new(Exit::Usage, anyhow::Error::new(error).context(what))
+        })
+    };
+    let text = match (&args.key, std::env::var(KEY_VARIABLE)) {
+        (Some(file), _) => read(file)?,
+        (None, Ok(text)) if text.trim_start().starts_with("-----BEGIN PGP") => text,
+        (None, Ok(path)) if !path.is_empty() => read(Path::new(&path))?,
+        _ => return Ok(None),
+    };
+    let key = SecretKey::parse(&text).map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(Some(Arc::new(key)))
+}
+
+fn signing(
+    mirror: &Named,
+    key: Option<&Arc<SecretKey>>,
+    args: &PushArgs,
+) -> Result<Signing, Failure> {
+    match key {
+        Some(key) => Ok(Signing::Key(Arc::clone(key))),
+        None if args.unsigned || mirror.is_unsigned() => Ok(Signing::Unsigned),
+        None => Err(Failure::new(
+            Exit::Usage,
+            anyhow::anyhow!("there is no key to sign the packages for `{}`", mirror.name),
+        )
+        .hint(format!(
+            "give --key FILE or set {KEY_VARIABLE}, or say --unsigned"
+        ))),
+    }
+}
+
+/// Says what became of each package.
+fn told(
+    tree: &InstallTree,
+    hashes: &[DagHash],
+    results: &[Result<Pushed, CacheError>],
+    destination: &Destination,
+    context: &Context,
+) -> Exit {
+    let (mut written, mut present, mut bytes) = (0, 0, 0);
+    let mut exit = Exit::Done;
+    let mut rows = Vec::new();
+    for (hash, result) in hashes.iter().zip(results) {
+        let package = tree
+            .specs()
+            .get(hash)
+            .map_or_else(|| format!("/{hash}"), ToString::to_string);
+        let state = match result {
+            Ok(Pushed::Written { size, .. }) => {
+                (written, bytes) = (written + 1, bytes + size);
+                "written"
+            }
+            Ok(Pushed::Present) => {
+                present += 1;
+                "present"
+            }
+            Ok(Pushed::Refused { ours, theirs }) => {
+                let theirs = theirs.map_or_else(|| "another".to_owned(), |it| it.to_string());
+                printer::err(&format!(
+                    "refused: {package}: somebody else pushed {theirs} under this hash at the same time, and not {ours}; theirs stays"
+                ));
+                exit = exit.max(Exit::Refused);
+                "refused"
+            }
+            Ok(Pushed::Mutable {
+                package: why,
+                source,
+            }) => {
+                let through = if *why == package {
+                    String::new()
+                } else {
+                    format!("needs {why}, and ")
+                };
+                printer::err(&format!(
+                    "not pushed: {package}: {through}{source}; --allow-mutable pushes it all the same"
+                ));
+                "mutable"
+            }
+            Err(error) => {
+                printer::err(&format!("failed: {}", sentence(error)));
+                exit = exit.max(exit_of(error));
+                "failed"
+            }
+        };
+        rows.push(row(hash, &package, state, result));
+    }
+    if context.json {
+        let document = json!({"event": "result", "mirror": destination.url(), "packages": rows});
+        printer::out(&document.to_string());
+    } else if context.verbosity > Verbosity::Quiet {
+        printer::err(&format!(
+            "{}: {written} packages pushed ({}), {present} were there",
+            destination.url(),
+            printer::bytes(bytes)
+        ));
+    }
+    exit
+}
+
+fn row(hash: &DagHash, package: &str, state: &str, result: &Result<Pushed, CacheError>) -> Value {
+    let mut row = json!({"hash": hash.as_str(), "package": package, "state": state});
+    match result {
+        Ok(Pushed::Written { tarball, size }) => {
+            row["digest"] = json!(tarball.to_string());
+            row["size"] = json!(size);
+        }
+        Ok(Pushed::Mutable { source, .. }) => row["why"] = json!(source.to_string()),
+        Err(error) => row["why"] = json!(sentence(error)),
+        Ok(_) => {}
+    }
+    row
+}

@@ -1,0 +1,71 @@
+//! `cache verify`: every signature and every blob.
+
+use serde_json::json;
+use spacktainers::build_cache::verify;
+use spacktainers::fetch::Context as FetchContext;
+
+use super::super::{block_on, session};
+use super::args::VerifyArgs;
+use super::{failure, named, sentence};
+use crate::context::{Context, Failure};
+use crate::exit::Exit;
+use crate::printer::{self, Verbosity};
+
+pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
+    let settings = named::settings(context)?;
+    let mirrors = named::all(&args.mirrors, &settings, |_| true, "at all")?;
+    let cache = context.local_cache()?;
+    block_on(async {
+        let access = session::access(&settings, &[], context);
+        let fetch = FetchContext {
+            cache: &cache,
+            reporter: &*context.reporter,
+            jobs: context.jobs,
+            now: std::time::SystemTime::now(),
+        };
+        let mut faults = 0;
+        for mirror in &mirrors {
+            let trust = mirror.trust(&args.trust)?;
+            let catalog = mirror.catalog(&access).await?;
+            let report = verify(&catalog, &trust, &fetch).await.map_err(failure)?;
+            faults += report.faults.len();
+            let told: Vec<(String, String)> = report
+                .faults
+                .iter()
+                .map(|it| (it.key.clone(), sentence(&it.fault)))
+                .collect();
+            if context.json {
+                let document = json!({
+                    "event": "result",
+                    "mirror": catalog.url(),
+                    "entries": report.entries,
+                    "bytes": report.bytes,
+                    "unindexed": report.unindexed,
+                    "faults": told
+                        .iter()
+                        .map(|(key, why)| json!({"key": key, "why": why}))
+                        .collect::<Vec<_>>(),
+                });
+                printer::out(&document.to_string());
+            }
+            for (key, why) in &told {
+                printer::err(&format!("wrong: {key}: {why}"));
+            }
+            if context.verbosity > Verbosity::Quiet {
+                printer::err(&format!(
+                    "{}: {} entries, {} read, {} faults; {} entries are not in the index",
+                    catalog.url(),
+                    report.entries,
+                    printer::bytes(report.bytes),
+                    told.len(),
+                    report.unindexed
+                ));
+            }
+        }
+        Ok(if faults == 0 {
+            Exit::Done
+        } else {
+            Exit::Unverified
+        })
+    })
+}

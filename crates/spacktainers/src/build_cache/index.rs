@@ -1,0 +1,283 @@
+//! The index for plain Spack.
+//!
+//! ```text
+//! 1  read the index and its version               everything that was indexed before
+//! 2  list the marks (or all manifests)            after 1: what is in the index has a manifest by now, or was deleted
+//! 3  read the spec files of what is new
+//! 4  write the new index as a blob, and its manifest on the condition that the version is still that of 1
+//! 5  delete the marks of what the index has
+//! ```
+//!
+//! Whoever finds another version at 4 begins again at 1: mostly to find that the winner has indexed everything. Nothing
+//! but the manifest is ever replaced; index blobs of earlier times stay for those who are reading them, until
+//! `spack buildcache prune` removes them.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use spack_format::build_cache::v3::{self, INDEX_MEDIA_TYPE};
+use spack_format::build_cache::{MAX_MANIFEST_BYTES, SpecFile};
+use spack_format::dag_hash::DagHash;
+use spack_format::database::{BuildCacheIndex, CacheIndexBuilder};
+
+use super::destination::publish_layout;
+use super::error::{CacheError, CacheFault};
+use super::object::{blob_bytes, digest, parse, put_bytes, put_manifest, unsigned_manifest};
+use super::pending;
+use crate::event::Event;
+use crate::fetch::{Context, FindFault, spec_text, utf8};
+use crate::mirror::{Mirror, Put, SharedWriter, When};
+use crate::openpgp;
+
+/// How often it is tried before others are too many.
+const ATTEMPTS: u32 = 100;
+
+/// Spec files read at once, for each package that may be worked on: they are small, and most of the time is waiting.
+const READ_AT_ONCE: usize = 8;
+
+/// How much of a build cache is looked at to make its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexScope {
+    /// What pushes of ours have left to be indexed. All entries, where there is no index yet.
+    Pending,
+    /// All entries: those that are new are added, those that are gone are taken out.
+    All,
+    /// All entries, as if there were no index.
+    Rebuild,
+}
+
+/// What became of the index.
+#[derive(Debug, Default)]
+pub struct IndexReport {
+    /// Packages in the index.
+    pub packages: usize,
+    /// How many of them it did not have before.
+    pub added: usize,
+    /// How many it had before and has no longer.
+    pub removed: usize,
+    /// Manifests that are left out, and why.
+    pub skipped: Vec<(String, CacheFault)>,
+    /// Whether a new index was written.
+    pub is_written: bool,
+}
+
+/// Brings the index up to date. Any number of processes may do so, and push, at the same time.
+///
+/// # Errors
+/// When the mirror fails, the index is none, or others keep replacing it.
+pub async fn update_index(
+    writer: &SharedWriter,
+    scope: IndexScope,
+    context: &Context<'_>,
+) -> Result<IndexReport, CacheError> {
+    let about = CacheError::about(format!("cannot update the index of {}", writer.url()));
+    let key = v3::index_manifest_path(None);
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            pause().await;
+        }
+        match try_update(writer, &key, scope, context).await {
+            Ok(Some(report)) => {
+                for (key, fault) in &report.skipped {
+                    let warning = format!("{key} is not in the index: {fault}");
+                    context.reporter.event(Event::Warning(warning));
+                }
+                return Ok(report);
+            }
+            Ok(None) => {}
+            Err(fault) => return Err(about(fault)),
+        }
+    }
+    Err(about(CacheFault::Contended {
+        key,
+        attempts: ATTEMPTS,
+    }))
+}
+
+/// One attempt; nothing when somebody else was faster.
+async fn try_update(
+    writer: &SharedWriter,
+    key: &str,
+    scope: IndexScope,
+    context: &Context<'_>,
+) -> Result<Option<IndexReport>, CacheFault> {
+    let (mut builder, when, scope) = what_is_there(writer, key, scope).await?;
+    let before: BTreeSet<DagHash> = builder.packages().collect();
+    let marks = writer.list(pending::FOLDER).await?;
+    let manifests: Vec<String> = if scope == IndexScope::Pending {
+        marks
+            .iter()
+            .filter_map(|it| pending::manifest_of(it))
+            .collect()
+    } else {
+        writer.list(v3::SPEC_MANIFESTS_FOLDER).await?
+    };
+    let mut report = IndexReport::default();
+    let entries = manifests
+        .iter()
+        .filter_map(|key| Some((key, v3::hash_of_spec_manifest(key)?)));
+    let new: Vec<(&String, DagHash)> = entries
+        .clone()
+        .filter(|(_, hash)| !builder.holds(hash))
+        .collect();
+    let mut read = stream::iter(new)
+        .map(|(key, hash)| async move { (key, spec_file(&**writer, key, hash).await) })
+        .buffer_unordered(context.jobs.get().saturating_mul(READ_AT_ONCE));
+    while let Some((key, file)) = read.next().await {
+        match file {
+            Ok(Some(file)) => builder.add_package(file.root, &file.specs),
+            // A mark that was made before its entry, or an entry that was just deleted.
+            Ok(None) => {}
+            Err(fault @ (CacheFault::Mirror(_) | CacheFault::Abandoned)) => return Err(fault),
+            Err(fault) => report.skipped.push((key.clone(), fault)),
+        }
+    }
+    drop(read);
+    if scope != IndexScope::Pending {
+        let mut present: BTreeSet<DagHash> = entries.map(|(_, hash)| hash).collect();
+        // A listing may miss what is being replaced; what was indexed is taken out only when it is surely gone.
+        for (hash, key) in unlisted(&builder, &before, &present) {
+            if writer.size(&key).await?.is_some() {
+                present.insert(hash);
+            }
+        }
+        builder.keep_only(&present);
+    }
+    let after: BTreeSet<DagHash> = builder.packages().collect();
+    report.packages = after.len();
+    report.added = after.difference(&before).count();
+    report.removed = before.difference(&after).count();
+    let is_news = report.added + report.removed > 0;
+    if is_news || when == When::Absent || scope == IndexScope::Rebuild {
+        publish_layout(writer).await?;
+        let text = blocking(move || builder.to_text()).await?;
+        let record = put_bytes(writer, text.into_bytes(), INDEX_MEDIA_TYPE).await?;
+        if put_manifest(writer, key, record, &when).await? == Put::Refused {
+            return Ok(None);
+        }
+        report.is_written = true;
+    }
+    for mark in marks {
+        let hash = pending::manifest_of(&mark).and_then(|it| v3::hash_of_spec_manifest(&it));
+        if hash.is_some_and(|hash| after.contains(&hash)) {
+            writer.delete(&mark).await?;
+        }
+    }
+    Ok(Some(report))
+}
+
+/// What the index says, the condition for replacing it, and how much must be looked at.
+async fn what_is_there(
+    writer: &SharedWriter,
+    key: &str,
+    scope: IndexScope,
+) -> Result<(CacheIndexBuilder, When, IndexScope), CacheFault> {
+    let all = || (CacheIndexBuilder::default(), IndexScope::All);
+    if scope == IndexScope::Rebuild {
+        let there = writer.read(key, MAX_MANIFEST_BYTES).await?;
+        let when = there.map_or(When::Absent, |it| When::Version(it.version));
+        return Ok((CacheIndexBuilder::default(), when, scope));
+    }
+    let Some((manifest, found)) = unsigned_manifest(writer, key).await? else {
+        let (builder, scope) = all();
+        return Ok((builder, When::Absent, scope));
+    };
+    let when = When::Version(found.version);
+    let record = manifest.index().map_err(|source| CacheFault::Manifest {
+        key: key.to_owned(),
+        source,
+    })?;
+    let Some(bytes) = blob_bytes(&**writer, record).await? else {
+        // Somebody removed too much.
+        let (builder, scope) = all();
+        return Ok((builder, when, scope));
+    };
+    let blob = v3::blob_path(&record.checksum);
+    let read = blocking(move || {
+        let index = BuildCacheIndex::parse(&String::from_utf8_lossy(&bytes))?;
+        let mut builder = CacheIndexBuilder::default();
+        builder.add_index(&index);
+        Ok(builder)
+    });
+    let builder = read
+        .await?
+        .map_err(|source| CacheFault::Index { key: blob, source })?;
+    Ok((builder, when, scope))
+}
+
+/// Packages that were indexed and are not listed, with the manifests that they should have.
+fn unlisted(
+    builder: &CacheIndexBuilder,
+    before: &BTreeSet<DagHash>,
+    listed: &BTreeSet<DagHash>,
+) -> Vec<(DagHash, String)> {
+    before
+        .difference(listed)
+        .filter_map(|hash| Some((*hash, builder.manifest_path(hash)?)))
+        .collect()
+}
+
+/// The spec file of an entry; nothing when there is no such entry.
+pub(super) async fn spec_file(
+    mirror: &dyn Mirror,
+    key: &str,
+    hash: DagHash,
+) -> Result<Option<SpecFile>, CacheFault> {
+    let Some(bytes) = mirror.get(key, MAX_MANIFEST_BYTES).await? else {
+        return Ok(None);
+    };
+    let mut text = utf8(key, bytes)?;
+    // Nothing is installed by the index, and Spack does not check it: whoever installs checks the entry.
+    if openpgp::is_clear_signed(&text) {
+        text = openpgp::unverified_text(&text).map_err(|source| FindFault::Signature {
+            key: key.to_owned(),
+            source,
+        })?;
+    }
+    let manifest = parse(key, text.as_bytes())?;
+    let record = manifest
+        .spec_file()
+        .map_err(|source| CacheFault::Manifest {
+            key: key.to_owned(),
+            source,
+        })?;
+    let Some(bytes) = blob_bytes(mirror, record).await? else {
+        return Err(CacheFault::Gone {
+            key: key.to_owned(),
+            digest: digest(&record.checksum),
+        });
+    };
+    let (entry, blob) = (key.to_owned(), v3::blob_path(&record.checksum));
+    let file = blocking(move || -> Result<SpecFile, FindFault> {
+        let text = spec_text(&blob, &bytes)?;
+        let file = SpecFile::parse(&text).map_err(|source| FindFault::SpecFile {
+            key: blob,
+            source: Box::new(source),
+        })?;
+        if file.root == hash {
+            Ok(file)
+        } else {
+            Err(FindFault::Renamed {
+                key: entry,
+                found: file.root,
+            })
+        }
+    });
+    Ok(Some(file.await??))
+}
+
+/// Runs what takes a processor for a while where it keeps no connection waiting.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CacheFault> {
+    let result = tokio::task::spawn_blocking(work).await;
+    result.map_err(|_| CacheFault::Abandoned)
+}
+
+/// A short time, another one for each who waits.
+pub(super) async fn pause() {
+    let milliseconds = 20 + RandomState::new().hash_one(()) % 180;
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}

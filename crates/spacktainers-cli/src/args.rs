@@ -122,6 +122,19 @@ pub(crate) struct LockArgs {
     /// Fail if a `container.lock` is missing or out of date, and write nothing
     #[arg(long)]
     pub(crate) check: bool,
+    /// Solve anew; without it only definitions that have no `spack.lock` are solved
+    #[arg(long, value_enum, value_name = "SOLVER", conflicts_with = "check")]
+    pub(crate) with: Option<Solver>,
+    /// With `--with spack`: ask Spack even if it has solved the same before; mirrors may hold more now
+    #[arg(long, requires = "with")]
+    pub(crate) again: bool,
+}
+
+/// Who solves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Solver {
+    /// Real Spack, as `[spack]` in the settings or SPACK_ROOT names it
+    Spack,
 }
 
 #[derive(Debug, clap::Args)]

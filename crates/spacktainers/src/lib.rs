@@ -29,6 +29,7 @@ pub mod sandbox;
 pub mod sif;
 pub mod site;
 pub mod source;
+pub mod spack;
 pub mod unpack;
 
 #[cfg(test)]

@@ -28,8 +28,9 @@ pub(super) fn run(args: &LockArgs, context: &Context) -> Result<Exit, Failure> {
         return check(&project, &containers, context);
     }
     block_on(async {
+        let (containers, mut worst) =
+            super::solve::with_spack(&project, containers, args, context).await?;
         let session = Session::new(&project.settings, &[], context).await?;
-        let mut worst = Exit::Done;
         for definition in containers {
             match lock_one(&project, definition, args, &session, context).await {
                 Ok(()) => {}

@@ -13,6 +13,7 @@ mod pull;
 mod run;
 mod session;
 mod sif;
+mod solve;
 mod spec;
 mod verify;
 

@@ -20,6 +20,7 @@ use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
 use spacktainers::sif::SquashfsOptions;
+use spacktainers::spack::SpackError;
 
 use crate::context::{Context, Failure};
 use crate::diagnostics;
@@ -146,7 +147,7 @@ fn registries(insecure: BTreeSet<String>) -> RegistryClient {
 }
 
 /// Variables that are text; others are no business of the AWS tools.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
@@ -182,15 +183,28 @@ pub(super) fn public_keys<'a>(
     PublicKeys::parse(&bytes).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
-/// How a build that failed ends.
-pub(super) fn build_failure(error: BuildError) -> Failure {
-    let exit = match error.kind() {
+/// The exit code of a kind of ending.
+pub(super) fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
         ErrorKind::Fault => Exit::Fault,
         ErrorKind::Definition => Exit::Usage,
         ErrorKind::Missing => Exit::Missing,
         ErrorKind::Refused => Exit::Refused,
         ErrorKind::Unverified => Exit::Unverified,
-    };
+    }
+}
+
+/// How it ends when Spack cannot be used, or fails.
+pub(super) fn spack_failure(error: SpackError) -> Failure {
+    let (exit, hint) = (exit_of(error.kind()), error.hint());
+    let mut failure = Failure::new(exit, error);
+    failure.hint = hint;
+    failure
+}
+
+/// How a build that failed ends.
+pub(super) fn build_failure(error: BuildError) -> Failure {
+    let exit = exit_of(error.kind());
     let hint = error.hint();
     let mut failure = Failure::new(exit, error);
     failure.hint = hint;

@@ -35,11 +35,12 @@ impl Bars {
     }
 }
 
-fn style(measured: bool) -> ProgressStyle {
-    let template = if measured {
-        "{prefix:36!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec}"
-    } else {
-        "{prefix:36!} {spinner} {bytes}"
+fn style(kind: TaskKind, measured: bool) -> ProgressStyle {
+    let template = match (kind, measured) {
+        (_, true) => "{prefix:36!} [{bar:24}] {bytes:>10}/{total_bytes:10} {bytes_per_sec}",
+        // Programs of others are heard, and move no bytes that we count.
+        (TaskKind::Other, false) => "{prefix:36!} {spinner} {wide_msg}",
+        (_, false) => "{prefix:36!} {spinner} {bytes}",
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -62,7 +63,7 @@ impl Reporter for Bars {
                     Some(total) => ProgressBar::new(total),
                     None => ProgressBar::new_spinner(),
                 };
-                let bar = self.all.add(bar.with_style(style(total.is_some())));
+                let bar = self.all.add(bar.with_style(style(kind, total.is_some())));
                 bar.set_prefix(label.chars().take(LABEL_WIDTH).collect::<String>());
                 running.insert(task, (kind, label, bar));
             }
@@ -96,7 +97,16 @@ impl Reporter for Bars {
                     Outcome::Done | Outcome::Reused => {}
                 }
             }
-            Event::Output { text, .. } => self.line(&lines::output(&text)),
+            Event::Output { task, text } => match running.get(&task) {
+                Some((TaskKind::Execute, ..)) | None => self.line(&lines::output(&text)),
+                Some((_, label, bar)) => {
+                    bar.tick();
+                    bar.set_message(text.clone());
+                    if self.verbosity >= Verbosity::Verbose {
+                        self.line(&format!("{label}: {text}"));
+                    }
+                }
+            },
             Event::Warning(text) => self.line(&format!("warning: {text}")),
             Event::Note(text) => self.line(&text),
         }

@@ -93,11 +93,16 @@ impl Reporter for Lines {
                     }
                 }
             }
-            Event::Output { text, .. } => {
-                if self.verbosity >= Verbosity::Normal {
-                    err(&output(&text));
+            Event::Output { task, text } => match running.get(&task) {
+                // What the author of a definition runs is heard; what Spack says only where somebody asks.
+                Some(it) if it.kind != TaskKind::Execute => {
+                    if self.verbosity >= Verbosity::Verbose {
+                        err(&format!("{}: {text}", it.label));
+                    }
                 }
-            }
+                _ if self.verbosity >= Verbosity::Normal => err(&output(&text)),
+                _ => {}
+            },
             Event::Warning(text) => err(&format!("warning: {text}")),
             Event::Note(text) => {
                 if self.verbosity >= Verbosity::Normal {

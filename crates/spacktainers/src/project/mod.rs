@@ -22,6 +22,7 @@ mod load;
 mod publish_settings;
 mod settings;
 mod settings_shape;
+mod spack_settings;
 #[cfg(test)]
 mod tests;
 mod toml_tree;
@@ -39,6 +40,7 @@ pub use publish_settings::PublishSettings;
 pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,
 };
+pub use spack_settings::{CheckoutSource, RecipeRepository, SpackSettings};
 
 /// Commands that finish an image, beside its `spack.yaml`.
 pub const EPILOGUE_FILE: &str = "Dockerfile.epilogue";

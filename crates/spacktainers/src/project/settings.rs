@@ -9,6 +9,7 @@ use spack_format::yaml::{Node, SourceId, Span};
 
 use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
+use super::spack_settings::SpackSettings;
 use super::toml_tree;
 use crate::base::debian::{DebianSettings, DebianVariant, ValidUntil};
 use crate::base::{BaseArchitecture, BaseSource};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub sif_keys: Vec<(PathBuf, Span)>,
     /// `[publish.…]`, by environment.
     pub publish: BTreeMap<String, PublishSettings>,
+    /// `[spack]`.
+    pub spack: SpackSettings,
 }
 
 /// One `[[mirror]]`.
@@ -102,6 +105,7 @@ impl Default for Settings {
             insecure: BTreeSet::new(),
             sif_keys: Vec::new(),
             publish: BTreeMap::new(),
+            spack: SpackSettings::default(),
         }
     }
 }
@@ -137,6 +141,7 @@ impl Settings {
                 .map(|node| files(node, folder))
                 .unwrap_or_default(),
             architectures: architectures(&root, &mut faults),
+            spack: SpackSettings::read(&root, folder, &mut faults),
             insecure: root
                 .at(&["registry", "insecure"])
                 .map(texts)

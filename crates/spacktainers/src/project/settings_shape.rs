@@ -30,6 +30,7 @@ pub(super) static SETTINGS: MapShape = closed(
         key("registry", Shape::Map(&REGISTRY)),
         key("publish", Shape::Map(&PUBLISH)),
         key("sif", Shape::Map(&SIF)),
+        key("spack", Shape::Map(&SPACK)),
     ],
 );
 
@@ -107,6 +108,41 @@ static DEBIAN: MapShape = closed(
 );
 
 static REGISTRY: MapShape = closed("`[registry]`", &[key("insecure", STRINGS)]);
+
+static SPACK: MapShape = closed(
+    "`[spack]`",
+    &[
+        key("root", Shape::String),
+        key("url", Shape::String),
+        key("commit", Shape::Text(&COMMIT)),
+        key("python", Shape::String),
+        key("signing_key", Shape::String),
+        key("repo", Shape::List(&Shape::Map(&RECIPES))),
+    ],
+);
+
+static RECIPES: MapShape = closed(
+    "`[[spack.repo]]`",
+    &[
+        required("name", Shape::String),
+        key("path", Shape::String),
+        key("url", Shape::String),
+        key("commit", Shape::Text(&COMMIT)),
+        key("folder", Shape::String),
+    ],
+);
+
+static COMMIT: TextShape = TextShape {
+    noun: "a commit",
+    check: |text| match text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(whole(
+            text,
+            "this is not a commit",
+            "write the 40 digits that `git rev-parse HEAD` prints: branches and tags move",
+        )),
+    },
+};
 
 static ABSOLUTE: TextShape = TextShape {
     noun: "an absolute path",

@@ -1,0 +1,176 @@
+//! Driving real Spack: who solves what the build cache cannot answer, and builds what is missing.
+//!
+//! ```text
+//! [spack] ──► checkout ──► Spack ──► command: one run, killed with us, its words as events
+//!             a folder,     │
+//!             or a commit   ├─► manifest + scope: definition, site and settings as one environment of Spack's
+//!             cloned once   ├─► concretize:       environment ──► spack.lock, remembered by its inputs
+//!                           └─► run_environment:  spack.lock ──► what recipes set at run time
+//! ```
+//!
+//! Start at [`Spack::open`], then [`concretize`]. Spack sees nothing of the user's own configuration: it is given a
+//! configuration scope of ours, caches and a GnuPG home below the local cache. Nothing that it prints is parsed;
+//! results are files that it writes, and its exit status.
+//!
+//! Source of what Spack takes and does: `lib/spack/spack/main.py`, `config.py`, `environment/environment.py` in Spack 1.1.
+
+mod checkout;
+mod command;
+mod concretize;
+mod error;
+mod files;
+mod keys;
+mod manifest;
+mod scope;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::event::Reporter;
+use crate::local_cache::LocalCache;
+use crate::project::{MirrorSettings, Settings};
+
+pub use concretize::{Solved, concretize, concretize_all};
+pub use error::SpackError;
+pub use secrets::{is_secret, redacted};
+
+pub(crate) use command::{Run, Trusted};
+pub(crate) use manifest::Adjustments;
+
+/// What Spack is run with. The library reads neither the environment nor the clock: it is told.
+#[derive(Clone)]
+pub struct SpackContext {
+    /// Where checkouts, Spack's own caches and remembered solutions lie.
+    pub cache: LocalCache,
+    /// The variables of this process.
+    pub environment: BTreeMap<String, String>,
+    /// Who watches.
+    pub reporter: Arc<dyn Reporter>,
+    /// How much to do at once.
+    pub jobs: NonZeroUsize,
+    /// Whether nothing may be cloned.
+    pub is_offline: bool,
+}
+
+/// A Spack that can be run, with the recipes and mirrors of one project.
+pub struct Spack {
+    context: SpackContext,
+    executable: PathBuf,
+    /// Says which Spack this is: commit, local changes, configuration of the checkout.
+    identity: String,
+    commit: Option<String>,
+    python: Option<PathBuf>,
+    signing_key: Option<PathBuf>,
+    /// Namespaces and folders of recipes from the settings, and what says which ones they are.
+    repositories: Vec<(String, PathBuf, String)>,
+    mirrors: Vec<MirrorSettings>,
+    keys: keys::GpgHome,
+    /// Held by the run that fills Spack's caches, so that others do not do the same beside it.
+    first: tokio::sync::Mutex<()>,
+}
+
+impl Spack {
+    /// Finds the Spack of `settings`, cloning it if it is named by a commit and not here yet; without such settings,
+    /// the one of `SPACK_ROOT`.
+    ///
+    /// # Errors
+    /// When there is none, or a clone fails.
+    pub async fn open(settings: &Settings, context: SpackContext) -> Result<Self, SpackError> {
+        let spack = &settings.spack;
+        let root = match &spack.source {
+            Some(source) => checkout::checkout(source, &context).await?,
+            None => match context
+                .environment
+                .get("SPACK_ROOT")
+                .filter(|it| !it.is_empty())
+            {
+                Some(root) => PathBuf::from(root),
+                None => return Err(SpackError::NotFound),
+            },
+        };
+        let root = absolute(&root)?;
+        let executable = root.join("bin/spack");
+        if !executable.is_file() {
+            return Err(SpackError::NoSpack { folder: root });
+        }
+        let mut repositories = Vec::new();
+        for repository in &spack.repositories {
+            let source = checkout::checkout(&repository.source, &context).await?;
+            let folder = absolute(&source.join(&repository.folder))?;
+            if !folder.join("repo.yaml").is_file() {
+                return Err(SpackError::NoRepository {
+                    name: repository.name.clone(),
+                    folder,
+                });
+            }
+            let identity = checkout::recipes_identity(&folder, &context).await?;
+            repositories.push((repository.name.clone(), folder, identity));
+        }
+        let (identity, commit) = checkout::spack_identity(&root, &context).await?;
+        let keys = keys::GpgHome::new(&settings.mirrors, &context).await?;
+        Ok(Self {
+            keys,
+            first: tokio::sync::Mutex::new(()),
+            executable,
+            identity,
+            commit,
+            python: spack.python.as_deref().map(absolute).transpose()?,
+            signing_key: signing_key(settings, &context)?,
+            repositories,
+            mirrors: settings.mirrors.clone(),
+            context,
+        })
+    }
+
+    /// The commit of the checkout, if it is one of git.
+    #[must_use]
+    pub fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
+    /// What it is run with.
+    #[must_use]
+    pub fn context(&self) -> &SpackContext {
+        &self.context
+    }
+
+    /// A folder of Spack's below the local cache, made if it is not there.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, SpackError> {
+        let root = absolute(self.context.cache.root())?;
+        let folder = root.join("spack").join(name);
+        std::fs::create_dir_all(&folder).map_err(SpackError::io("make the folder", &folder))?;
+        Ok(folder)
+    }
+
+    /// The file of the secret key that signs packages: that of the settings, else of `SPACK_DEPLOYMENT_KEY_PRIVATE`.
+    #[must_use]
+    pub fn signing_key(&self) -> Option<&Path> {
+        self.signing_key.as_deref()
+    }
+
+    /// The mirrors of the project.
+    pub(crate) fn mirrors(&self) -> &[MirrorSettings] {
+        &self.mirrors
+    }
+}
+
+/// The key of the settings, else that of `SPACK_DEPLOYMENT_KEY_PRIVATE`, the variable that pipelines of Spack containers use.
+fn signing_key(settings: &Settings, context: &SpackContext) -> Result<Option<PathBuf>, SpackError> {
+    let variable = context.environment.get("SPACK_DEPLOYMENT_KEY_PRIVATE");
+    let file = match (&settings.spack.signing_key, variable) {
+        (Some(file), _) => file.clone(),
+        (None, Some(file)) if !file.is_empty() => PathBuf::from(file),
+        (None, _) => return Ok(None),
+    };
+    absolute(&file).map(Some)
+}
+
+/// Spack is run in other folders than we are.
+fn absolute(path: &Path) -> Result<PathBuf, SpackError> {
+    std::path::absolute(path).map_err(SpackError::io("find", path))
+}

@@ -1,0 +1,109 @@
+//! Our scope of Spack's configuration, given with `-C`: it wins over the environment, so it says only what is ours to
+//! say. Files are JSON, which is YAML.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{Spack, SpackError, absolute};
+use crate::build::InstallRoot;
+use crate::mirror::Location;
+use crate::project::MirrorSettings;
+
+/// Seconds to wait for the database of a store that others use: a build takes longer than Spack's own minute.
+const DATABASE_PATIENCE: u32 = 3600;
+
+/// The files of a scope, by section.
+#[derive(Debug, Clone)]
+pub(crate) struct ScopeFiles {
+    sections: Vec<(&'static str, Json)>,
+}
+
+impl ScopeFiles {
+    /// Its text, for comparing.
+    pub(crate) fn text(&self) -> String {
+        let sections: Map<String, Json> = self
+            .sections
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        Json::Object(sections).to_string()
+    }
+
+    /// Writes them into `folder`, which is made.
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), SpackError> {
+        fs::create_dir_all(folder).map_err(SpackError::io("make the folder", folder))?;
+        for (name, value) in &self.sections {
+            let file = folder.join(format!("{name}.yaml"));
+            let text = json!({ *name: value }).to_string();
+            fs::write(&file, text).map_err(SpackError::io("write", &file))?;
+        }
+        Ok(())
+    }
+}
+
+impl Spack {
+    /// A scope in which packages lie in `install`; without it, in a store that is always empty, so that nothing of this
+    /// machine gets into a solution.
+    pub(crate) fn scope(&self, install: Option<&InstallRoot>) -> Result<ScopeFiles, SpackError> {
+        let tree = match install {
+            // Spack pads the root itself.
+            Some(install) => {
+                let padded = if install.store == install.root {
+                    0
+                } else {
+                    install.store.len()
+                };
+                json!({"root": install.root, "padded_length": padded})
+            }
+            None => json!({"root": self.folder("empty-store")?, "padded_length": 0}),
+        };
+        let config = json!({
+            "install_tree": tree,
+            "build_stage": [self.folder("stage")?],
+            "source_cache": self.folder("sources")?,
+            "db_lock_timeout": DATABASE_PATIENCE,
+        });
+        let repositories: Map<String, Json> = self
+            .repositories
+            .iter()
+            .map(|(name, folder, _)| (name.clone(), json!(folder)))
+            .collect();
+        let mirrors = self
+            .mirrors()
+            .iter()
+            .filter(|mirror| !self.context().is_offline || mirror.location.is_local())
+            .map(|mirror| Ok((mirror.name.clone(), mirror_json(mirror)?)))
+            .collect::<Result<Map<String, Json>, SpackError>>()?;
+        let mut sections = vec![("config", config)];
+        for (name, section) in [("repos", repositories), ("mirrors", mirrors)] {
+            if !section.is_empty() {
+                sections.push((name, Json::Object(section)));
+            }
+        }
+        Ok(ScopeFiles { sections })
+    }
+}
+
+/// A mirror of the project as one of Spack's: of binaries alone, as sources are the definition's business.
+fn mirror_json(mirror: &MirrorSettings) -> Result<Json, SpackError> {
+    let url = match &mirror.location {
+        Location::Folder(folder) => format!("file://{}", absolute(folder)?.display()),
+        other => other.to_string(),
+    };
+    let mut json = json!({
+        "url": url,
+        "source": false,
+        "binary": true,
+        "signed": mirror.signed,
+    });
+    if let Location::S3 {
+        endpoint: Some(endpoint),
+        ..
+    } = &mirror.location
+    {
+        json["endpoint_url"] = json!(endpoint);
+    }
+    Ok(json)
+}

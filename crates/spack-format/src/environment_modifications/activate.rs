@@ -23,6 +23,9 @@ pub struct EnvironmentRequest<'a> {
     pub inspections: &'a PrefixInspections,
     /// The section `env_vars` of the environment, applied first.
     pub env_vars: &'a Modifications,
+    /// What a package's recipe sets for its dependents and itself, where somebody has asked Spack; for other packages the
+    /// table serves.
+    pub recipes: &'a dyn Fn(&ConcreteSpec) -> Option<Vec<Modification>>,
 }
 
 /// Where packages are in a view.
@@ -88,7 +91,10 @@ fn of_specs(request: &EnvironmentRequest<'_>) -> Modifications {
             is_directory: request.is_directory,
             dependents: &dependents,
         };
-        out.extend(recipes::modifications(used.spec, &prefix, &surroundings));
+        out.extend(match (request.recipes)(used.spec) {
+            Some(asked) => asked,
+            None => recipes::modifications(used.spec, &prefix, &surroundings),
+        });
         out.extend(of_external(used.spec));
     }
     out

@@ -27,6 +27,7 @@ fn values(
         is_directory: &|path| directories.contains(&path),
         inspections: &PrefixInspections::default(),
         env_vars,
+        recipes: &|_| None,
     };
     let modifications = match view {
         Some(root) => for_view(

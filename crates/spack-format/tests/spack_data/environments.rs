@@ -39,6 +39,7 @@ fn activated(lock: &Path, root: &str, packages: &[Folders<'_>]) -> BTreeMap<Stri
         },
         inspections: &PrefixInspections::default(),
         env_vars: &Modifications::new(),
+        recipes: &|_| None,
     };
     let view = ViewPlaces {
         root,

@@ -20,7 +20,7 @@ use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
 use spacktainers::sif::SquashfsOptions;
-use spacktainers::spack::SpackError;
+use spacktainers::spack::{SpackContext, SpackError, SpackOnDemand};
 
 use crate::context::{Context, Failure};
 use crate::diagnostics;
@@ -38,6 +38,7 @@ pub(super) struct Session {
     mirrors: Vec<BuildCache>,
     base: BaseContext,
     now: SystemTime,
+    spack: Option<SpackOnDemand>,
 }
 
 impl Session {
@@ -69,7 +70,13 @@ impl Session {
         base.folder = context.project.clone();
         base.debian = settings.debian.clone();
         base.sif_keys = public_keys(settings.sif_keys.iter().map(|(file, _)| &**file))?;
+        // A Spack that only this machine's environment names would make locks that others cannot repeat.
+        let spack = settings.spack.is_set().then(|| {
+            let spack = spack_context(cache.clone(), context);
+            SpackOnDemand::new(settings.clone(), spack)
+        });
         Ok(Self {
+            spack,
             cache,
             registries,
             buckets,
@@ -89,6 +96,7 @@ impl Session {
             mirrors: &self.mirrors,
             base: &self.base,
             created: context.created,
+            spack: self.spack.as_ref(),
         }
     }
 
@@ -138,6 +146,17 @@ pub(super) fn access(settings: &Settings, insecure: &[String], context: &Context
     }
 }
 
+/// What Spack is run with.
+pub(super) fn spack_context(cache: LocalCache, context: &Context) -> SpackContext {
+    SpackContext {
+        cache,
+        environment: environment(),
+        reporter: context.reporter.clone(),
+        jobs: context.jobs,
+        is_offline: context.offline,
+    }
+}
+
 fn registries(insecure: BTreeSet<String>) -> RegistryClient {
     RegistryClient::new(RegistrySettings {
         insecure,
@@ -147,7 +166,7 @@ fn registries(insecure: BTreeSet<String>) -> RegistryClient {
 }
 
 /// Variables that are text; others are no business of the AWS tools.
-pub(super) fn environment() -> BTreeMap<String, String> {
+fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -1,9 +1,9 @@
 //! Solving with Spack, before a lock is made: `lock --with spack`, and `lock` where nobody has solved yet.
 
 use spacktainers::project::{Definition, Project};
-use spacktainers::spack::{Spack, SpackContext, concretize_all};
+use spacktainers::spack::{Spack, concretize_all};
 
-use super::session::{environment, spack_failure};
+use super::session::{spack_context, spack_failure};
 use crate::args::LockArgs;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -69,13 +69,7 @@ fn names_spack(project: &Project) -> bool {
 
 /// The Spack of the project.
 pub(super) async fn open(project: &Project, context: &Context) -> Result<Spack, Failure> {
-    let spack = SpackContext {
-        cache: context.local_cache()?,
-        environment: environment(),
-        reporter: context.reporter.clone(),
-        jobs: context.jobs,
-        is_offline: context.offline,
-    };
+    let spack = spack_context(context.local_cache()?, context);
     Spack::open(&project.settings, spack)
         .await
         .map_err(spack_failure)

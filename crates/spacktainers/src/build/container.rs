@@ -10,9 +10,10 @@ use spack_format::prefix::Satisfies;
 
 use super::freshness::{LockState, lock_state};
 use super::{BuildInput, InstallRoot, Sharing};
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedRecipes};
 use crate::project::{ArchitectureSettings, Definition, EPILOGUE_FILE, Project, SpackDefinition};
 use crate::resolve::Wanted;
+use crate::spack::definition_manifest;
 
 /// No `spack.lock` is longer: that of 1,000 packages has 5 MB.
 const LONGEST_LOCK: u64 = 512 << 20;
@@ -30,6 +31,7 @@ pub struct Container<'p> {
     spack_yaml: &'p str,
     spack_lock_text: String,
     wanted: Vec<Wanted>,
+    manifest: Option<serde_json::Value>,
     architecture: ArchitectureSettings,
     install: Option<InstallRoot>,
     budget: usize,
@@ -123,6 +125,7 @@ impl<'p> Container<'p> {
                 .map_or("", |file| file.text.as_str()),
             spack_lock_text,
             wanted: wanted(spack),
+            manifest: definition_manifest(project, definition).ok(),
             architecture: settings.architecture(definition.architecture),
             install: settings.install.clone(),
             budget: settings.budget,
@@ -182,7 +185,16 @@ impl<'p> Container<'p> {
             shared,
             satisfies,
             before,
+            recipes: self.recipes(),
+            manifest: self.manifest.as_ref(),
         }
+    }
+
+    /// What recipes said when this very `spack.lock` was locked before.
+    fn recipes(&self) -> Option<&LockedRecipes> {
+        let lock = self.lock_state.lock()?;
+        let is_same = lock.spack.lock == Digest::of(self.spack_lock_text.as_bytes());
+        lock.recipes.as_ref().filter(|_| is_same)
     }
 
     /// What is asked for.

@@ -13,7 +13,7 @@ use spack_format::lockfile::SpackLockfile;
 
 use super::gather::{Gathered, Package, gather};
 use super::prefixes::one_store;
-use super::{BuildError, BuildInput, InstallRoot, World, environment};
+use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
 use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
 use crate::base::{self, Base, LockedBase};
 use crate::content::Content;
@@ -94,11 +94,13 @@ pub async fn lock<'a>(
     let budget = layer_budget(input.budget, base.layers.len())?;
     let (layers, locked_layers) = write_layers(&packages, &prefixes, budget, input, world).await?;
     let site_packages = site_packages(&packages, &prefixes);
+    let recipes = recipes::ask(input, &decided.roots, &packages, world).await;
     let (environment, environment_from) = environment::variables(
         input,
         &spack_lock.specs,
         &decided.roots,
         &site_packages,
+        recipes.as_ref(),
         base.config.as_ref(),
         &base_records,
     );
@@ -123,6 +125,7 @@ pub async fn lock<'a>(
         },
         install: locked_install(&store, input, environment_from),
         environment,
+        recipes,
         base: locked_base,
         packages: packages
             .iter()

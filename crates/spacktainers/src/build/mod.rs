@@ -18,6 +18,7 @@ mod freshness;
 mod gather;
 mod make;
 mod prefixes;
+mod recipes;
 mod sharing;
 
 use std::num::NonZeroUsize;
@@ -35,9 +36,10 @@ use crate::base::{BaseArchitecture, BaseContext, BaseSource};
 use crate::event::Reporter;
 use crate::fetch::BuildCache;
 use crate::local_cache::LocalCache;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockedRecipes};
 use crate::project::Finish;
 use crate::resolve::Wanted;
+use crate::spack::SpackOnDemand;
 
 pub use container::{Container, ContainerError};
 pub use error::{BuildError, ErrorKind};
@@ -89,6 +91,10 @@ pub struct BuildInput<'a> {
     pub satisfies: &'a Satisfies<'a>,
     /// What was decided before, if it is to be kept where it still fits: the base.
     pub before: Option<&'a Lock>,
+    /// What recipes said before of the same `spack.lock`.
+    pub recipes: Option<&'a LockedRecipes>,
+    /// The definition as one environment of Spack's, for asking its recipes; absent if nobody can be asked.
+    pub manifest: Option<&'a serde_json::Value>,
 }
 
 /// Where the settings want packages to be.
@@ -117,4 +123,6 @@ pub struct World<'a> {
     pub base: &'a BaseContext,
     /// The time that images say they were made at.
     pub created: SourceDateEpoch,
+    /// Who knows what recipes set, if the project names a Spack.
+    pub spack: Option<&'a SpackOnDemand>,
 }

@@ -5,6 +5,7 @@
 //! [spack]         which spack.lock it was made from
 //! [install]       where packages lie in the image, and its views
 //! [environment]   variables in the image config
+//! [recipes]       what recipes set at run time, where Spack was asked
 //! [base]          the base image by digest, or its exact Debian packages
 //! [[package]]     per package: DAG hash, prefix, blob, diffID — dependencies first
 //! [[layer]]       which packages share a layer — lowest first
@@ -44,6 +45,9 @@ pub struct Lock {
     /// Variables of the image config, in the order in which they are written there.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub environment: IndexMap<String, String>,
+    /// What recipes set at run time, where Spack was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipes: Option<LockedRecipes>,
     /// What lies below the packages.
     pub base: LockedBase,
     /// Every package of the run-time closure, dependencies first.
@@ -102,6 +106,56 @@ pub struct LockedInstall {
     pub views: Vec<String>,
     /// Where the variables come from, in words.
     pub environment_from: String,
+}
+
+/// What Spack was told by recipes about run time. Kept, so that nobody has to ask again for the same `spack.lock`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedRecipes {
+    /// Version and commit of the Spack that was asked.
+    pub spack: String,
+    /// Packages whose recipes could not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<DagHash>,
+    /// Packages that set something, in the order in which Spack asks; all others set nothing.
+    #[serde(rename = "package", default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<LockedRecipe>,
+}
+
+/// What one recipe sets, for dependents and for its own package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedRecipe {
+    /// The package's name.
+    pub name: String,
+    /// The package.
+    pub hash: DagHash,
+    /// What it does, in order.
+    pub sets: Vec<LockedModification>,
+}
+
+/// One thing that a recipe does to a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedModification {
+    /// `set`, `unset`, `prepend_path`, `append_path`, `remove_path` or `append_flags`.
+    pub command: String,
+    /// The variable.
+    pub name: String,
+    /// The value; `{HASH}` stands for the prefix of that package.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// What stands between paths.
+    #[serde(default = "colon", skip_serializing_if = "is_colon")]
+    pub separator: String,
+}
+
+fn colon() -> String {
+    ":".to_owned()
+}
+
+fn is_colon(text: &String) -> bool {
+    text == ":"
 }
 
 /// One package of the image.

@@ -48,6 +48,20 @@ fn lock() -> Lock {
             environment_from: "prefix inspections".to_owned(),
         },
         environment: IndexMap::from([("PATH".to_owned(), "/opt/view/bin:/usr/bin".to_owned())]),
+        recipes: Some(LockedRecipes {
+            spack: "1.1.0".to_owned(),
+            unknown: vec![hash('b')],
+            packages: vec![LockedRecipe {
+                name: "zlib".to_owned(),
+                hash: hash('a'),
+                sets: vec![LockedModification {
+                    command: "prepend_path".to_owned(),
+                    name: "FLAGS".to_owned(),
+                    value: format!("-L{{{}}}/lib", hash('a')),
+                    separator: " ".to_owned(),
+                }],
+            }],
+        }),
         base: LockedBase::Scratch,
         packages: vec![package("zlib", 'a'), package("curl", 'b')],
         layers: vec![layer('a'), layer('b')],

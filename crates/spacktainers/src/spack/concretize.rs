@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use spack_format::lockfile::SpackLockfile;
 
 use super::files::write_whole;
-use super::manifest::manifest;
-use super::{Adjustments, Run, Spack, SpackError, Trusted, checkout};
+use super::manifest::definition_manifest;
+use super::{Run, Spack, SpackError, Trusted, checkout};
 use crate::event::Event;
 use crate::project::{Definition, Project};
 
@@ -60,7 +60,7 @@ pub async fn concretize(
     definition: &Definition,
     again: bool,
 ) -> Result<Solved, SpackError> {
-    let manifest = spack.manifest(project, definition)?;
+    let manifest = definition_manifest(project, definition)?;
     let scope = spack.scope(None)?;
     let key = key(spack, &manifest, &scope.text()).await?;
     let cache = &spack.context().cache;
@@ -193,28 +193,6 @@ pub(crate) fn write_environment(
 }
 
 impl Spack {
-    /// The definition as one environment of Spack's.
-    pub(crate) fn manifest(
-        &self,
-        project: &Project,
-        definition: &Definition,
-    ) -> Result<Json, SpackError> {
-        let Some(spack) = definition.as_spack() else {
-            return Err(SpackError::Deffile(definition.name.clone()));
-        };
-        let architecture = project.settings.architecture(definition.architecture);
-        let folder = super::absolute(&project.folder)?;
-        let adjustments = Adjustments {
-            target: architecture.target.as_deref(),
-        };
-        Ok(manifest(
-            &spack.environment,
-            &project.sources,
-            &folder,
-            &adjustments,
-        ))
-    }
-
     /// A folder for one run, gone afterwards.
     pub(crate) fn work(&self) -> Result<tempfile::TempDir, SpackError> {
         let folder = self.folder("work")?;

@@ -14,22 +14,38 @@ use spack_format::environment::Environment;
 use spack_format::microarchitecture::Microarchitecture;
 use spack_format::yaml::{Entry, KeyMark, Node, ScalarKind, SourceId, Value};
 
+use super::{SpackError, absolute};
 use crate::diagnostic::Sources;
+use crate::project::{Definition, Project};
 
-/// What we add to what people wrote.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Adjustments<'a> {
-    /// The processor target that the settings require.
-    pub(crate) target: Option<&'a str>,
+/// The definition as one environment of Spack's.
+///
+/// # Errors
+/// When it is none of Spack packages.
+pub(crate) fn definition_manifest(
+    project: &Project,
+    definition: &Definition,
+) -> Result<Json, SpackError> {
+    let Some(spack) = definition.as_spack() else {
+        return Err(SpackError::Deffile(definition.name.clone()));
+    };
+    let architecture = project.settings.architecture(definition.architecture);
+    let folder = absolute(&project.folder)?;
+    Ok(manifest(
+        &spack.environment,
+        &project.sources,
+        &folder,
+        architecture.target.as_deref(),
+    ))
 }
 
 /// The sections of an environment for a `spack.yaml` in any folder. `project` is the folder that names of `sources`
 /// are relative to.
-pub(super) fn manifest(
+fn manifest(
     environment: &Environment,
     sources: &Sources,
     project: &Path,
-    adjustments: &Adjustments<'_>,
+    required_target: Option<&str>,
 ) -> Json {
     let folders = Folders { sources, project };
     let mut sections = match folders.json(environment.sections(), &mut Vec::new()) {
@@ -39,7 +55,7 @@ pub(super) fn manifest(
     // The image has the views; where packages are solved and built, none is of use.
     sections.insert("view".to_owned(), json!(false));
     reuse(&mut sections);
-    target(&mut sections, adjustments.target);
+    target(&mut sections, required_target);
     json!({ "spack": sections })
 }
 

@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod keys;
 mod manifest;
+mod run_environment;
 mod scope;
 mod secrets;
 #[cfg(test)]
@@ -40,7 +41,8 @@ pub use error::SpackError;
 pub use secrets::{is_secret, redacted};
 
 pub(crate) use command::{Run, Trusted};
-pub(crate) use manifest::Adjustments;
+pub(crate) use manifest::definition_manifest;
+pub(crate) use run_environment::RecipeQuestion;
 
 /// What Spack is run with. The library reads neither the environment nor the clock: it is told.
 #[derive(Clone)]
@@ -72,6 +74,35 @@ pub struct Spack {
     keys: keys::GpgHome,
     /// Held by the run that fills Spack's caches, so that others do not do the same beside it.
     first: tokio::sync::Mutex<()>,
+}
+
+/// A Spack that is found, and cloned, when it is needed first.
+pub struct SpackOnDemand {
+    settings: Settings,
+    context: SpackContext,
+    found: tokio::sync::OnceCell<Spack>,
+}
+
+impl SpackOnDemand {
+    /// The Spack of `settings`.
+    #[must_use]
+    pub fn new(settings: Settings, context: SpackContext) -> Self {
+        Self {
+            settings,
+            context,
+            found: tokio::sync::OnceCell::new(),
+        }
+    }
+
+    /// The Spack, found the first time.
+    ///
+    /// # Errors
+    /// As [`Spack::open`].
+    pub async fn get(&self) -> Result<&Spack, SpackError> {
+        self.found
+            .get_or_try_init(|| Spack::open(&self.settings, self.context.clone()))
+            .await
+    }
 }
 
 impl Spack {

@@ -64,10 +64,10 @@ impl Stage {
             .expect("a Spack")
     }
 
-    async fn manifest(&self) -> Json {
+    fn manifest(&self) -> Json {
         let project = self.project();
         let definition = project.definitions.first().expect("a definition");
-        let manifest = self.spack().await.manifest(&project, definition);
+        let manifest = definition_manifest(&project, definition);
         manifest.expect("a manifest")["spack"].clone()
     }
 
@@ -98,7 +98,7 @@ async fn paths_stay_where_their_files_are() {
             "spack:\n  specs: [zlib, {matrix: [[a, b], ['%gcc']]}]\n  repos:\n    own: ../../../mine\n    far: /opt/far\n    var: $spack/x\n  develop:\n    zlib:\n      spec: zlib@1.3\n      path: src\n  config:\n    build_jobs: 3\n",
         ),
     ]);
-    let manifest = stage.manifest().await;
+    let manifest = stage.manifest();
     let repos = json!({
         "own": stage.path("mine"),
         "far": "/opt/far",
@@ -125,7 +125,7 @@ async fn nothing_of_this_machine_is_reused_and_the_target_is_required() {
         SETTINGS,
         (DEFINITION, "spack:\n  specs: [zlib]\n  view: /opt/view\n"),
     ]);
-    let manifest = stage.manifest().await;
+    let manifest = stage.manifest();
     assert_eq!(manifest["view"], json!(false));
     assert_eq!(
         manifest["concretizer"]["reuse"]["from"],
@@ -150,7 +150,7 @@ async fn what_people_say_wins_over_our_defaults() {
             "spack:\n  specs: [zlib]\n  concretizer:\n    reuse: false\n    targets: {granularity: microarchitectures}\n  packages:\n    all:\n      require: target=zen3\n",
         ),
     ]);
-    let manifest = stage.manifest().await;
+    let manifest = stage.manifest();
     assert_eq!(manifest["concretizer"]["reuse"], json!(false));
     assert_eq!(
         manifest["concretizer"]["targets"]["granularity"],

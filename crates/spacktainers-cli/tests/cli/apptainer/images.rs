@@ -66,7 +66,7 @@ pub(super) fn configs() -> Vec<(&'static str, Value)> {
             json!({
                 "Cmd": ["/bin/env"],
                 "Env": [
-                    "PATH=/bin", "PLAIN=plain", "DOUBLE=a \"b\" c", "DOLLAR=$HOME ${PLAIN} $(id)", "LATER=$PLAIN/x",
+                    "PATH=/bin", "PLAIN=plain", "DOUBLE=a \"b\" c", "DOLLAR=$HOME ${PLAIN} $(echo run)", "LATER=$PLAIN/x",
                     "BACK=a\\b\\\\c\\n", "LINES=one\ntwo",
                 ],
             }),

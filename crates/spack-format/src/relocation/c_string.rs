@@ -231,19 +231,60 @@ pub fn relocate(
     bytes: &[u8],
     strictness: Strictness,
 ) -> Result<Option<Vec<u8>>, CStringError> {
-    let mut new = Vec::with_capacity(bytes.len());
-    let mut out = |piece: &[u8]| -> Result<(), std::convert::Infallible> {
-        new.extend_from_slice(piece);
-        Ok(())
-    };
-    let only_strings = |stopped| match stopped {
-        Stopped::String(error) => error,
-        Stopped::Out(never) => match never {},
-    };
-    let mut replacer = CStringReplacer::new(map, strictness);
-    replacer.push(bytes, &mut out).map_err(only_strings)?;
-    let changes = replacer.finish(&mut out).map_err(only_strings)?;
-    Ok((changes > 0).then_some(new))
+    let edits = edits(map, bytes, strictness)?;
+    if edits.is_empty() {
+        return Ok(None);
+    }
+    let mut new = bytes.to_vec();
+    apply(edits, &mut new);
+    Ok(Some(new))
+}
+
+/// Replaces prefixes in a binary that is in memory. The answer is how many were replaced.
+///
+/// # Errors
+/// When a string cannot be changed; nothing has changed then.
+pub fn relocate_in_place(
+    map: &PrefixMap,
+    bytes: &mut [u8],
+    strictness: Strictness,
+) -> Result<usize, CStringError> {
+    let edits = edits(map, bytes, strictness)?;
+    let changes = edits.len();
+    apply(edits, bytes);
+    Ok(changes)
+}
+
+/// What is written where, in order and without overlaps.
+fn edits(
+    map: &PrefixMap,
+    bytes: &[u8],
+    strictness: Strictness,
+) -> Result<Vec<(usize, Vec<u8>)>, CStringError> {
+    let mut edits = Vec::new();
+    let mut found = map.find(bytes);
+    while let Some((position, old, new)) = found.next() {
+        let after = position + old.len();
+        let window = &bytes[after..bytes.len().min(after + SUFFIX + 1)];
+        let suffix = memchr::memchr(0, window);
+        found.skip_to(after + suffix.map_or(0, |length| length + 1));
+        match replacement(old, new, suffix.map(|length| &window[..length])) {
+            Ok(replacement) => edits.push((position, replacement)),
+            Err(_) if strictness == Strictness::Leave => {}
+            Err(why) => {
+                let whole = &bytes[position..after + suffix.unwrap_or(0)];
+                return Err(why.at(position as u64, old, new, whole));
+            }
+        }
+    }
+    Ok(edits)
+}
+
+fn apply(edits: Vec<(usize, Vec<u8>)>, bytes: &mut [u8]) {
+    for (position, replacement) in edits {
+        // No replacement is longer than what it stands for.
+        bytes[position..position + replacement.len()].copy_from_slice(&replacement);
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //!                                                      ├─► [`elf`]       RPATH, RUNPATH, interpreter; grown where needed
 //!                                                      └─► [`c_string`]  same length or an error
 //! scripts whose `#!` line became too long ────────────────► [`shebang`]
+//! what is still there of the old prefixes ────────────────► [`foreign`]
 //! ```
 //!
 //! Everything here works on bytes that pass by: [`text::TextReplacer`] and [`c_string::CStringReplacer`] take a file in
@@ -23,6 +24,7 @@
 
 pub mod c_string;
 pub mod elf;
+pub mod foreign;
 mod kind;
 pub mod link;
 mod map;

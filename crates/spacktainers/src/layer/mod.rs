@@ -3,6 +3,7 @@
 //! ```text
 //! blob ──► [`scan()`] ──► PackageRecord   diffID, entries, ELF facts; remembered by the blob's digest
 //! sizes ──► [`plan()`] ──► groups         which packages share a layer
+//! record, new prefix ──► [`relocate`]     a blob that lies elsewhere, where the image wants it there
 //! group ──► [`pack`] ──► RecordedLayer    one package: its blob as it is; several: one new tar
 //! ```
 //!
@@ -14,6 +15,7 @@ mod pack;
 mod package;
 mod plan;
 mod record;
+pub mod relocate;
 mod scan;
 mod scan_all;
 

@@ -1,0 +1,246 @@
+//! Packages relocated here against the same packages installed elsewhere by real Spack, path by path and byte by byte.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oci_format::Digest;
+use oci_format::layer::EntryKind;
+use oci_format::layer::compression::Decoder;
+use oci_format::layer::tar::TarReader;
+use spack_format::build_cache::BinaryDistribution;
+use spack_format::dag_hash::DagHash;
+use spack_format::lockfile::SpackLockfile;
+use spack_format::relocation::Move;
+use spacktainers::content::Content;
+use spacktainers::event::{Event, Reporter};
+use spacktainers::layer::relocate::{
+    LeftBecause, Places, RelocateError, RelocateJob, Relocated, Rules, relocate_all,
+};
+use spacktainers::layer::{PackageRecord, scan};
+use spacktainers::local_cache::LocalCache;
+
+struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _: Event) {}
+}
+
+fn fixtures(test: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("SPACKTAINERS_FIXTURES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures"),
+        PathBuf::from,
+    );
+    if root.is_dir() {
+        return Some(root);
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {test}: no fixtures; name their folder by SPACKTAINERS_FIXTURES"
+    );
+    None
+}
+
+struct Package {
+    content: Content,
+    blob: Digest,
+    record: Arc<PackageRecord>,
+    built: BinaryDistribution,
+    hash: DagHash,
+}
+
+/// Every package archive of a mirror, of layout 2 or 3.
+fn packages(mirror: &Path) -> Vec<Package> {
+    let mut pending = vec![mirror.to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).expect("a build cache").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if is_tar_in_gzip(&path) {
+                found.push(package(&path));
+            }
+        }
+    }
+    found.sort_by_key(|it| it.hash);
+    found
+}
+
+fn package(path: &Path) -> Package {
+    let bytes = fs::read(path).expect("a blob");
+    let blob = Digest::of(&bytes);
+    let content = Content::Memory(bytes.into());
+    let record = scan(&content, &blob, content.len()).expect("a package");
+    let built = BinaryDistribution::parse(&record.binary_distribution).expect("Spack wrote it");
+    let hash = built.relative_prefix.rsplit('-').next();
+    Package {
+        content,
+        blob,
+        hash: hash
+            .and_then(|it| it.parse().ok())
+            .expect("ends in its hash"),
+        record: Arc::new(record),
+        built,
+    }
+}
+
+/// Spec files are JSON in gzip; archives are tar in gzip.
+fn is_tar_in_gzip(path: &Path) -> bool {
+    let mut start = [0; 1];
+    let file = fs::File::open(path).expect("opens");
+    flate2::read::GzDecoder::new(file)
+        .read_exact(&mut start)
+        .is_ok()
+        && start != *b"{"
+}
+
+fn relocated(
+    packages: &[Package],
+    lock: &SpackLockfile,
+    root: &str,
+    cache: &LocalCache,
+) -> Vec<Result<Relocated, RelocateError>> {
+    let prefix = |package: &Package| format!("{root}/{}", package.built.relative_prefix);
+    let by_hash: BTreeMap<DagHash, String> =
+        packages.iter().map(|it| (it.hash, prefix(it))).collect();
+    let places = Places::new(root, packages.iter().map(|it| (prefix(it), &*it.record)));
+    let jobs: Vec<RelocateJob> = packages
+        .iter()
+        .map(|package| {
+            let map = Move {
+                built: &package.built,
+                spec: lock.specs.get(&package.hash).expect("locked"),
+                specs: &lock.specs,
+                root,
+                store: root,
+                prefix: &|hash| by_hash.get(hash).cloned(),
+            };
+            let prefix = prefix(package);
+            RelocateJob {
+                title: package.built.relative_prefix.clone(),
+                blob: package.blob,
+                size: package.content.len(),
+                content: package.content.clone(),
+                record: Arc::clone(&package.record),
+                rules: Rules::new(
+                    &package.record,
+                    &package.built,
+                    map.map().expect("prefixes"),
+                    prefix.trim_start_matches('/'),
+                    root,
+                    |path| places.is_there(path),
+                ),
+            }
+        })
+        .collect();
+    let parallel = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    relocate_all(&jobs, cache, parallel, &Silent)
+}
+
+/// What a listing says of a path: type, mode, and digest or target.
+type Fact = (String, u32, String);
+
+/// The files of an archive, by path below `root`.
+fn listing(relocated: &Relocated, root: &str, all: &mut BTreeMap<String, Fact>) {
+    let archive = Decoder::new(relocated.content.open(0).expect("opens"), u64::MAX).expect("gzip");
+    let mut tar = TarReader::new(archive);
+    while let Some(mut member) = tar.next_member().expect("sound") {
+        let entry = member.entry.clone();
+        let path = String::from_utf8(entry.path).expect("text");
+        let Some(path) = path
+            .strip_prefix(root.trim_start_matches('/'))
+            .and_then(|it| it.strip_prefix('/'))
+        else {
+            continue;
+        };
+        let fact = match entry.kind {
+            EntryKind::Directory => ("dir".into(), entry.mode, String::new()),
+            EntryKind::Symlink(target) => {
+                let target = String::from_utf8(target).expect("text");
+                ("link".into(), 0, target)
+            }
+            EntryKind::HardLink(target) => {
+                let target = String::from_utf8(target).expect("text");
+                let target = format!("/{target}");
+                let target = target.strip_prefix(root).expect("below the root");
+                all[&target[1..]].clone()
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                member.read_to_end(&mut bytes).expect("content");
+                ("file".into(), entry.mode, Digest::of(&bytes).hex())
+            }
+        };
+        all.insert(path.to_owned(), fact);
+    }
+}
+
+/// What real Spack has at the same place. Archives have no setgid bits, and no `sbang`.
+fn expected(listing: &Path) -> BTreeMap<String, Fact> {
+    let text = fs::read_to_string(listing).expect("a listing");
+    let mut all = BTreeMap::new();
+    for line in text.lines() {
+        let fact: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let text = |key: &str| fact[key].as_str().unwrap_or_default().to_owned();
+        let mode = u32::from_str_radix(text("mode").trim_start_matches("0o"), 8).unwrap_or(0);
+        let path = text("path");
+        if path == "bin" || path == "bin/sbang" {
+            continue;
+        }
+        let content = match text("type").as_str() {
+            "file" => text("sha256"),
+            "link" => text("target"),
+            _ => String::new(),
+        };
+        all.insert(path, (text("type"), mode & 0o777, content));
+    }
+    all
+}
+
+#[test]
+fn a_relocated_store_is_what_spack_installs() {
+    let test = "a_relocated_store_is_what_spack_installs";
+    let Some(fixtures) = fixtures(test) else {
+        return;
+    };
+    let text = fs::read_to_string(fixtures.join("envs/small/spack.lock")).expect("a lock");
+    let lock = SpackLockfile::parse(&text).expect("Spack wrote it");
+    let packages = packages(&fixtures.join("caches/small-v3"));
+    assert_eq!(packages.len(), 12);
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = LocalCache::open(folder.path()).expect("opens");
+    let mut ours = BTreeMap::new();
+    let mut again = Vec::new();
+    for relocated in relocated(&packages, &lock, "/opt/fxroot", &cache) {
+        let relocated = relocated.expect("fits");
+        listing(&relocated, "/opt/fxroot", &mut ours);
+        for left in &relocated.left {
+            let is_known = left.why == LeftBecause::Metadata || left.why == LeftBecause::Opaque;
+            assert!(is_known, "{left:?}");
+        }
+        again.push(relocated.digest);
+    }
+    let mut theirs = expected(&fixtures.join("expected/small-store-relocated.jsonl"));
+    for all in [&mut ours, &mut theirs] {
+        all.retain(|path, _| !path.ends_with(".spack/install_times.json"));
+    }
+    let paths: Vec<&String> = ours.keys().filter(|it| !theirs.contains_key(*it)).collect();
+    assert!(paths.is_empty(), "only ours: {paths:#?}");
+    let wrong: Vec<_> = theirs
+        .iter()
+        .filter(|(path, fact)| ours.get(*path) != Some(*fact))
+        .map(|(path, fact)| (path, ours.get(path), fact))
+        .collect();
+    assert!(wrong.is_empty(), "{} differ: {wrong:#?}", wrong.len());
+
+    // The second time, nothing is computed.
+    let remembered: Vec<Digest> = relocated(&packages, &lock, "/opt/fxroot", &cache)
+        .into_iter()
+        .map(|it| it.expect("remembered").digest)
+        .collect();
+    assert_eq!(remembered, again);
+}

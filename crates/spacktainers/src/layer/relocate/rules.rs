@@ -101,7 +101,7 @@ impl Rules {
             let _ = write!(text, "{old}\n{new}\n");
         }
         for part in &self.absent {
-            let _ = write!(text, "-{part:?}\n");
+            let _ = writeln!(text, "-{part:?}");
         }
         Digest::of(text.as_bytes()).hex()
     }

@@ -12,6 +12,7 @@ pub mod epilogue;
 pub mod event;
 pub mod fetch;
 pub mod image;
+pub mod index;
 pub mod install_tree;
 pub mod layer;
 pub mod libraries;

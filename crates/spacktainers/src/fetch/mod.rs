@@ -58,7 +58,7 @@ pub struct BuildCache {
     pub url: String,
     /// Whose signatures count.
     pub trust: Trust,
-    source: Source,
+    pub(crate) source: Source,
     /// Whether refusals mean absence there, once that was found out.
     hides_absence: tokio::sync::OnceCell<bool>,
 }
@@ -83,7 +83,8 @@ impl BuildCache {
         })
     }
 
-    fn is_offline(&self) -> bool {
+    /// Whether it cannot be asked, because no network is to be used.
+    pub(crate) fn is_offline(&self) -> bool {
         matches!(self.source, Source::Offline)
     }
 }

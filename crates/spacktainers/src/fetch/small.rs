@@ -30,7 +30,7 @@ const PROBES: [&str; 3] = [
 impl BuildCache {
     /// An object of at most `limit` bytes; nothing when there is none, or when no network is to be
     /// used and nothing is remembered of it.
-    pub(super) async fn small(
+    pub(crate) async fn small(
         &self,
         key: &str,
         limit: u64,

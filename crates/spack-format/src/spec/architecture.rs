@@ -28,8 +28,7 @@ impl Architecture {
     }
 
     /// Whether platform, system and target of a concrete spec will do. Allocates nothing.
-    #[must_use]
-    pub fn admits(&self, platform: &str, os: &str, target: &Microarchitecture) -> bool {
+    pub(super) fn admits(&self, platform: &str, os: &str, target: &Microarchitecture) -> bool {
         match compare_names([Some(platform), Some(os)], self.names()) {
             NamesVerdict::Whole(verdict) => verdict,
             NamesVerdict::TargetDecides => self.target.as_ref().is_none_or(|it| it.admits(target)),

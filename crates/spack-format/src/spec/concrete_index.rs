@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::matching::{Buffers, DirectDependencies, Graph, GraphEdge, Question};
-use super::{Spec, Virtuals, flag};
-use crate::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes, Edge};
+use indexmap::IndexMap;
+
+use super::matching::Buffers;
+use super::{ConcreteEdge, ConcreteNodes, Spec, Virtuals};
+use crate::concrete::{ConcreteSpec, ConcreteSpecs, Edge, VariantValue};
 use crate::dag_hash::DagHash;
 use crate::microarchitecture::Microarchitecture;
 use crate::version::{Version, VersionList};
@@ -13,9 +15,23 @@ use crate::version::{Version, VersionList};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// The node of this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number, as an index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Buffers for [`ConcreteIndex::satisfies`]: keep one per thread and pass it again.
 #[derive(Debug)]
-pub struct Scratch(Buffers<NodeId>);
+pub struct Scratch(pub(super) Buffers<NodeId>);
 
 /// The nodes of a [`ConcreteSpecs`] with all that a comparison needs read once: versions, targets, edges as numbers.
 ///
@@ -97,15 +113,13 @@ impl<'s> ConcreteIndex<'s> {
     /// Whether the node, with all below it, satisfies `wanted`. For concrete specs this is also whether they intersect.
     #[must_use]
     pub fn satisfies(&self, node: NodeId, wanted: &Spec, scratch: &mut Scratch) -> bool {
-        let question = Question {
-            graph: self,
-            virtuals: &self.virtuals,
-        };
-        question.satisfies(node, wanted, &mut scratch.0)
+        node.index() < self.nodes.len()
+            && wanted.is_satisfied_by(node, self, &self.virtuals, scratch)
     }
 
-    fn get(&self, node: NodeId) -> Option<&Node<'s>> {
-        self.nodes.get(node.0 as usize)
+    /// The node of a number, which only this value gives out.
+    fn get(&self, node: NodeId) -> &Node<'s> {
+        &self.nodes[node.index()]
     }
 }
 
@@ -133,19 +147,6 @@ impl<'s> Node<'s> {
             edges,
         }
     }
-
-    fn variant_satisfies(&self, name: &str, wanted: &super::Variant) -> Option<bool> {
-        if name == "patches" && !self.spec.patches.is_empty() {
-            return Some(wanted.value.admits_patches(&self.spec.patches));
-        }
-        let recorded = self.spec.variants.get(name)?;
-        Some(match recorded {
-            crate::concrete::VariantValue::Multi(values) if name == "patches" => {
-                wanted.value.admits_patches(values)
-            }
-            recorded => wanted.value.admits(recorded),
-        })
-    }
 }
 
 /// The compiler that is an attribute and not a node, as the abstract spec that Spack makes of it.
@@ -161,133 +162,66 @@ fn recorded_compiler(spec: &ConcreteSpec) -> Option<Spec> {
     })
 }
 
-impl Graph for ConcreteIndex<'_> {
-    type Node = NodeId;
-
-    fn name(&self, node: NodeId) -> Option<&str> {
-        self.get(node).map(|node| node.spec.name.as_str())
+impl ConcreteNodes for ConcreteIndex<'_> {
+    fn count(&self) -> usize {
+        self.nodes.len()
     }
 
-    fn edge(&self, node: NodeId, number: usize) -> Option<GraphEdge<'_, NodeId>> {
-        let (child, edge) = self.get(node)?.edges.get(number)?;
-        Some(GraphEdge {
+    fn name(&self, node: NodeId) -> &str {
+        &self.get(node).spec.name
+    }
+
+    fn hash(&self, node: NodeId) -> DagHash {
+        self.get(node).spec.hash
+    }
+
+    fn namespace(&self, node: NodeId) -> Option<&str> {
+        self.get(node).spec.namespace.as_deref()
+    }
+
+    fn version(&self, node: NodeId) -> Option<&Version> {
+        self.get(node).version.as_ref()
+    }
+
+    fn variant(&self, node: NodeId, name: &str) -> Option<&VariantValue> {
+        self.get(node).spec.variants.get(name)
+    }
+
+    fn patches(&self, node: NodeId) -> &[String] {
+        &self.get(node).spec.patches
+    }
+
+    fn system(&self, node: NodeId) -> (&str, &str) {
+        let arch = &self.get(node).spec.arch;
+        (&arch.platform, &arch.os)
+    }
+
+    fn target(&self, node: NodeId) -> &Microarchitecture {
+        &self.get(node).target
+    }
+
+    fn flags(&self, node: NodeId) -> &IndexMap<String, Vec<String>> {
+        &self.get(node).spec.flags
+    }
+
+    fn edge(&self, node: NodeId, number: usize) -> Option<ConcreteEdge<'_>> {
+        let (child, edge) = self.get(node).edges.get(number)?;
+        Some(ConcreteEdge {
             child: *child,
             deptypes: edge.deptypes,
             virtuals: &edge.virtuals,
-            when: None,
         })
     }
 
-    fn direct_dependencies(&self, node: NodeId) -> DirectDependencies<'_> {
-        match self.get(node) {
-            Some(node) if !node.has_edges => DirectDependencies::Compiler(node.compiler.as_ref()),
-            _ => DirectDependencies::Edges,
-        }
+    fn has_edges(&self, node: NodeId) -> bool {
+        self.get(node).has_edges
     }
 
-    fn hash_begins_with(&self, node: NodeId, prefix: &str) -> bool {
-        self.get(node)
-            .is_some_and(|node| node.spec.hash.as_str().starts_with(prefix))
+    fn compiler(&self, node: NodeId) -> Option<&Spec> {
+        self.get(node).compiler.as_ref()
     }
 
-    fn provides(&self, node: NodeId, name: &str) -> bool {
-        self.get(node)
-            .is_some_and(|node| self.provided.contains(&(node.spec.name.as_str(), name)))
-    }
-
-    fn attributes_satisfy(&self, id: NodeId, wanted: &Spec, buffers: &mut Buffers<NodeId>) -> bool {
-        let Some(node) = self.get(id) else {
-            return false;
-        };
-        let spec = node.spec;
-        let namespaces = spec.namespace.as_ref().zip(wanted.namespace.as_ref());
-        namespaces.is_none_or(|(own, wanted)| own == wanted)
-            && (wanted.versions.is_any()
-                || node
-                    .version
-                    .as_ref()
-                    .is_some_and(|it| wanted.versions.contains(it)))
-            && wanted
-                .variants
-                .iter()
-                .filter(|(_, it)| !it.propagate)
-                .all(|(name, it)| node.variant_satisfies(name, it) == Some(true))
-            && self.passed_on_satisfy(id, wanted, buffers)
-            && wanted
-                .architecture
-                .admits(&spec.arch.platform, &spec.arch.os, &node.target)
-            && flag::admits(&wanted.flags, &spec.flags)
-    }
-
-    fn may_meet(
-        &self,
-        node: NodeId,
-        condition: &Spec,
-        virtuals: &Virtuals,
-        buffers: &mut Buffers<NodeId>,
-    ) -> bool {
-        let question = Question {
-            graph: self,
-            virtuals,
-        };
-        question.satisfies(node, condition, buffers)
-    }
-
-    fn reach(
-        &self,
-        node: NodeId,
-        deptypes: DepTypes,
-        buffers: &mut Buffers<NodeId>,
-    ) -> Vec<NodeId> {
-        buffers.walk = buffers.walk.wrapping_add(1);
-        if buffers.walk == 0 || buffers.seen.len() != self.nodes.len() {
-            buffers.seen.clear();
-            buffers.seen.resize(self.nodes.len(), 0);
-            buffers.walk = 1;
-        }
-        let mut nodes = buffers.take();
-        nodes.push(node);
-        if let Some(seen) = buffers.seen.get_mut(node.0 as usize) {
-            *seen = buffers.walk;
-        }
-        let mut at = 0;
-        while let Some(next) = nodes.get(at).copied() {
-            at += 1;
-            for (child, edge) in self.get(next).map_or(&[][..], |node| &node.edges) {
-                let wanted = edge.deptypes.is_empty() || edge.deptypes.intersects(deptypes);
-                let Some(seen) = buffers.seen.get_mut(child.0 as usize).filter(|_| wanted) else {
-                    continue;
-                };
-                if *seen != buffers.walk {
-                    *seen = buffers.walk;
-                    nodes.push(*child);
-                }
-            }
-        }
-        nodes
-    }
-}
-
-impl ConcreteIndex<'_> {
-    /// Whether every node of the closure that has a variant which is to be passed on agrees with it.
-    fn passed_on_satisfy(
-        &self,
-        node: NodeId,
-        wanted: &Spec,
-        buffers: &mut Buffers<NodeId>,
-    ) -> bool {
-        if !wanted.variants.values().any(|it| it.propagate) {
-            return true;
-        }
-        let nodes = self.reach(node, DepTypes::ALL, buffers);
-        let agrees = |node: &Node<'_>| {
-            let passed_on = wanted.variants.iter().filter(|(_, it)| it.propagate);
-            passed_on
-                .into_iter()
-                .all(|(name, it)| node.variant_satisfies(name, it) != Some(false))
-        };
-        let agree = nodes.iter().filter_map(|node| self.get(*node)).all(agrees);
-        buffers.give_back(nodes);
-        agree
+    fn provides(&self, package: &str, name: &str) -> bool {
+        self.provided.contains(&(package, name))
     }
 }

@@ -9,6 +9,7 @@
 //!                        ▼
 //! ConcreteSpecs ──ConcreteIndex::new──► index.satisfies(node, &spec, scratch)   what is there
 //!                 SatisfiesIn::new ───► the same for texts, each parsed once
+//! ConcreteNodes   ──Spec::is_satisfied_by──► the same for specs in a form of their owner's
 //! ```
 //!
 //! A [`SpecFault`] says where in the text and what. Which names are virtual is asked of [`Virtuals`]: recipes, which would
@@ -21,7 +22,7 @@
 //! | `variant`, `flag`, `architecture`, `target` | attributes of a node |
 //! | `display`, `quote` | a spec into text |
 //! | `constrain` | two specs into one |
-//! | `matching`, `abstract_graph`, `concrete_index`, `satisfies_in` | does it match |
+//! | `matching`, `abstract_graph`, `concrete_nodes`, `concrete_index`, `satisfies_in` | does it match |
 //! | [`replay`] | answers compared with those of real Spack |
 //!
 //! Source: `lib/spack/spack/spec_parser.py`, `spec.py`, `variant.py`, `aliases.py` in Spack 1.1.0. Behaviour that looks
@@ -30,6 +31,7 @@
 mod abstract_graph;
 mod architecture;
 mod concrete_index;
+mod concrete_nodes;
 mod constrain;
 mod display;
 mod edge;
@@ -57,6 +59,7 @@ use crate::version::VersionList;
 
 pub use architecture::Architecture;
 pub use concrete_index::{ConcreteIndex, NodeId, Scratch};
+pub use concrete_nodes::{ConcreteEdge, ConcreteNodes};
 pub use constrain::Contradiction;
 pub use fault::{SpecError, SpecFault};
 pub use flag::Flag;

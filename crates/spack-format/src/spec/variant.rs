@@ -99,8 +99,7 @@ impl VariantSet {
     }
 
     /// Whether a recorded value will do. Allocates nothing.
-    #[must_use]
-    pub fn admits(&self, recorded: &VariantValue) -> bool {
+    pub(super) fn admits(&self, recorded: &VariantValue) -> bool {
         let recorded: &[String] = match (self, recorded) {
             (Self::Bool(wanted), VariantValue::Bool(value)) => return wanted == value,
             (_, VariantValue::Bool(_)) => &[],

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Brings a container here as a SIF file, if there is a newer one
     Pull(PullArgs),
+    /// Shows what a failed build left behind
+    Replay(ReplayArgs),
     /// Runs a command in an image
     Run(RunArgs),
     /// Runs a shell in an image
@@ -147,6 +149,15 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The capsule: the folder that the failure named
+    pub(crate) capsule: PathBuf,
+    /// Build it again, as it was built
+    #[arg(long)]
+    pub(crate) run: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// A container of the project, or an image: `oci:DIR[:REF]`, `docker://HOST/REPO:TAG`
     pub(crate) source: String,
@@ -178,6 +189,12 @@ pub(crate) struct BuildHow {
     /// Fail if `container.lock` is missing or out of date instead of deciding anew
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Build packages that are in no mirror with Spack, and push them to the mirror that has `push = true`
+    #[arg(long)]
+    pub(crate) build: bool,
+    /// With --build: build on this machine as it is, and not in a sandbox
+    #[arg(long, requires = "build")]
+    pub(crate) no_sandbox: bool,
     /// Go on if programs need libraries that are not in the image
     #[arg(long)]
     pub(crate) allow_missing_libraries: bool,

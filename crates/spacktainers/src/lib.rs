@@ -10,6 +10,7 @@ pub mod deffile;
 pub mod diagnostic;
 pub mod epilogue;
 pub mod event;
+pub mod farm;
 pub mod fetch;
 pub mod image;
 pub mod index;

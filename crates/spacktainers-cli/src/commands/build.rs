@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 
 use super::lock::write_lock;
 use super::session::{Session, build_failure, container_failure, shown_failure};
-use super::{architecture, block_on, sif, sound_project};
+use super::{architecture, block_on, farm, sif, solve, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -57,8 +57,13 @@ pub(super) fn build_all(
 ) -> Result<Exit, Failure> {
     distinct_targets(targets.templates, selected)?;
     block_on(async {
-        let session = Session::new(&project.settings, &how.insecure, context).await?;
-        let mut worst = Exit::Done;
+        let (selected, mut worst) =
+            solve::missing_locks(project, selected.to_vec(), context).await?;
+        let mut session = Session::new(&project.settings, &how.insecure, context).await?;
+        if how.build {
+            farm::build_missing(project, &selected, how, &session, context).await?;
+            session.goes_on();
+        }
         for definition in selected {
             let job = Job {
                 project,

@@ -5,11 +5,13 @@ pub(crate) mod cache;
 mod check;
 mod completions;
 mod doctor;
+mod farm;
 mod list;
 mod lock;
 mod plan;
 mod publish;
 mod pull;
+mod replay;
 mod run;
 mod session;
 mod sif;
@@ -46,6 +48,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Publish(args) => publish::run(args, context),
         Command::Pull(args) => pull::run(args, context),
+        Command::Replay(args) => replay::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),
         Command::Sif(args) => sif::run(args, context),

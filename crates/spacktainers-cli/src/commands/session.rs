@@ -86,6 +86,11 @@ impl Session {
         })
     }
 
+    /// Time has passed: what was signed meanwhile is not signed in the future.
+    pub(super) fn goes_on(&mut self) {
+        self.now = SystemTime::now();
+    }
+
     /// What the stages work with.
     pub(super) fn world<'a>(&'a self, context: &Context) -> World<'a> {
         World {

@@ -1,6 +1,6 @@
 //! Solving with Spack, before a lock is made: `lock --with spack`, and `lock` where nobody has solved yet.
 
-use spacktainers::project::{Definition, Project};
+use spacktainers::project::{Definition, DefinitionKind, Project};
 use spacktainers::spack::{Spack, concretize_all};
 
 use super::session::{spack_context, spack_failure};
@@ -17,20 +17,44 @@ pub(super) async fn with_spack<'p>(
     args: &LockArgs,
     context: &Context,
 ) -> Result<(Vec<&'p Definition>, Exit), Failure> {
-    let is_unsolved = |definition: &&Definition| !definition.spack_lock().exists();
-    let wanted: Vec<&Definition> = match args.with {
-        Some(_) => definitions.clone(),
-        // Where no Spack is named, what is said of a missing lock says more than that.
-        None if !names_spack(project) => Vec::new(),
-        None => definitions.iter().copied().filter(is_unsolved).collect(),
+    if args.with.is_none() {
+        return missing_locks(project, definitions, context).await;
+    }
+    let wanted = definitions.clone();
+    solve(project, definitions, &wanted, args.again, context).await
+}
+
+/// The same for definitions that have no `spack.lock`, if anybody says where Spack is: where nobody does, what is said of
+/// a missing lock says more than that.
+pub(super) async fn missing_locks<'p>(
+    project: &'p Project,
+    definitions: Vec<&'p Definition>,
+    context: &Context,
+) -> Result<(Vec<&'p Definition>, Exit), Failure> {
+    let is_unsolved = |definition: &&Definition| {
+        matches!(definition.kind, DefinitionKind::Spack(_)) && !definition.spack_lock().exists()
     };
+    let wanted: Vec<&Definition> = match names_spack(project) {
+        true => definitions.iter().copied().filter(is_unsolved).collect(),
+        false => Vec::new(),
+    };
+    solve(project, definitions, &wanted, false, context).await
+}
+
+async fn solve<'p>(
+    project: &'p Project,
+    definitions: Vec<&'p Definition>,
+    wanted: &[&'p Definition],
+    again: bool,
+    context: &Context,
+) -> Result<(Vec<&'p Definition>, Exit), Failure> {
     if wanted.is_empty() {
         return Ok((definitions, Exit::Done));
     }
     let spack = open(project, context).await?;
     let mut worst = Exit::Done;
     let mut unsolved: Vec<&Definition> = Vec::new();
-    let solutions = concretize_all(&spack, project, &wanted, args.again).await;
+    let solutions = concretize_all(&spack, project, wanted, again).await;
     for (definition, solved) in wanted.iter().copied().zip(solutions) {
         let written = solved.and_then(|solved| {
             let is_new = solved.write(definition)?;

@@ -9,10 +9,11 @@ use spack_format::lockfile::{LockfileError, SpackLockfile};
 use spack_format::prefix::Satisfies;
 
 use super::freshness::{LockState, lock_state};
-use super::{BuildInput, InstallRoot, Sharing};
+use super::{BuildError, BuildInput, InstallRoot, Sharing};
+use crate::farm::Order;
 use crate::lock::{Lock, LockedRecipes};
 use crate::project::{ArchitectureSettings, Definition, EPILOGUE_FILE, Project, SpackDefinition};
-use crate::resolve::Wanted;
+use crate::resolve::{Wanted, decide};
 use crate::spack::definition_manifest;
 
 /// No `spack.lock` is longer: that of 1,000 packages has 5 MB.
@@ -31,7 +32,7 @@ pub struct Container<'p> {
     spack_yaml: &'p str,
     spack_lock_text: String,
     wanted: Vec<Wanted>,
-    manifest: Option<serde_json::Value>,
+    manifest: serde_json::Value,
     architecture: ArchitectureSettings,
     install: Option<InstallRoot>,
     budget: usize,
@@ -125,7 +126,7 @@ impl<'p> Container<'p> {
                 .map_or("", |file| file.text.as_str()),
             spack_lock_text,
             wanted: wanted(spack),
-            manifest: definition_manifest(project, definition).ok(),
+            manifest: definition_manifest(project, definition),
             architecture: settings.architecture(definition.architecture),
             install: settings.install.clone(),
             budget: settings.budget,
@@ -186,7 +187,7 @@ impl<'p> Container<'p> {
             satisfies,
             before,
             recipes: self.recipes(),
-            manifest: self.manifest.as_ref(),
+            manifest: &self.manifest,
         }
     }
 
@@ -195,6 +196,23 @@ impl<'p> Container<'p> {
         let lock = self.lock_state.lock()?;
         let is_same = lock.spack.lock == Digest::of(self.spack_lock_text.as_bytes());
         lock.recipes.as_ref().filter(|_| is_same)
+    }
+
+    /// What has to be in a mirror for it.
+    ///
+    /// # Errors
+    /// When `spack.lock` does not fit the definition.
+    pub fn order(&self, satisfies: &Satisfies<'_>) -> Result<Order<'_>, BuildError> {
+        let target = self.architecture.target.as_deref();
+        let decided = decide(&self.wanted, &self.spack_lock, target, satisfies)
+            .map_err(BuildError::Mismatch)?;
+        Ok(Order {
+            title: self.definition.title(),
+            manifest: &self.manifest,
+            lock_text: &self.spack_lock_text,
+            lock: &self.spack_lock,
+            wanted: decided.packages.iter().map(|spec| spec.hash).collect(),
+        })
     }
 
     /// What is asked for.

@@ -166,7 +166,7 @@ impl BuildError {
                 "not all mirrors were asked: run again without --offline".to_owned()
             }
             Self::Missing(_) => {
-                "build them with Spack and push them to one of the mirrors: `spack buildcache push MIRROR /HASH…`".to_owned()
+                "build them with --build, or with Spack, and push them to one of the mirrors: `spack buildcache push MIRROR /HASH…`".to_owned()
             }
             Self::Prefix { .. } => {
                 "leave `[install] root` out to use the packages where they were built; relocation is not supported yet"

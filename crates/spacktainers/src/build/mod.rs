@@ -93,8 +93,8 @@ pub struct BuildInput<'a> {
     pub before: Option<&'a Lock>,
     /// What recipes said before of the same `spack.lock`.
     pub recipes: Option<&'a LockedRecipes>,
-    /// The definition as one environment of Spack's, for asking its recipes; absent if nobody can be asked.
-    pub manifest: Option<&'a serde_json::Value>,
+    /// The definition as one environment of Spack's, for asking its recipes.
+    pub manifest: &'a serde_json::Value,
 }
 
 /// Where the settings want packages to be.

@@ -19,9 +19,9 @@ pub(super) async fn ask(
     if let Some(recipes) = input.recipes {
         return Some(recipes.clone());
     }
-    let (spack, manifest) = (world.spack?, input.manifest?);
+    let spack = world.spack?;
     let question = RecipeQuestion {
-        manifest,
+        manifest: input.manifest,
         lock: input.spack_lock,
         roots,
         packages: packages

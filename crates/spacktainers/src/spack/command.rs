@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -38,13 +38,13 @@ pub(crate) enum Trusted {
 }
 
 /// One run of Spack.
-pub(crate) struct Run<'a> {
+pub(crate) struct Run {
     /// What it does, for people: `solving NAME`.
     pub(crate) doing: String,
     /// The scope of configuration.
-    pub(crate) scope: &'a Path,
+    pub(crate) scope: PathBuf,
     /// The environment, if there is one.
-    pub(crate) environment: Option<&'a Path>,
+    pub(crate) environment: Option<PathBuf>,
     /// Command and arguments.
     pub(crate) arguments: Vec<OsString>,
     /// Who is run.
@@ -56,7 +56,7 @@ impl Spack {
     ///
     /// # Errors
     /// When it cannot be started or does not end well.
-    pub(crate) async fn run(&self, run: &Run<'_>) -> Result<(), SpackError> {
+    pub(crate) async fn run(&self, run: &Run) -> Result<(), SpackError> {
         let line = self.command_line(run);
         let variables = self.variables(run.trusted)?;
         let reporter = &*self.context().reporter;
@@ -93,11 +93,11 @@ impl Spack {
     }
 
     /// Program and arguments of a run.
-    pub(crate) fn command_line(&self, run: &Run<'_>) -> Vec<OsString> {
+    pub(crate) fn command_line(&self, run: &Run) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec![self.executable.clone().into()];
         line.extend(["--color", "never", "-C"].map(OsString::from));
-        line.push(run.scope.into());
-        if let Some(environment) = run.environment {
+        line.push(run.scope.clone().into());
+        if let Some(environment) = &run.environment {
             line.push("-e".into());
             line.push(environment.into());
         }

@@ -10,7 +10,7 @@ use spack_format::lockfile::SpackLockfile;
 
 use super::files::write_whole;
 use super::manifest::definition_manifest;
-use super::{Run, Spack, SpackError, Trusted, checkout};
+use super::{Run, Spack, SpackError, Store, Trusted, checkout};
 use crate::event::Event;
 use crate::project::{Definition, Project};
 
@@ -60,8 +60,11 @@ pub async fn concretize(
     definition: &Definition,
     again: bool,
 ) -> Result<Solved, SpackError> {
-    let manifest = definition_manifest(project, definition)?;
-    let scope = spack.scope(None)?;
+    if definition.as_spack().is_none() {
+        return Err(SpackError::Deffile(definition.name.clone()));
+    }
+    let manifest = definition_manifest(project, definition);
+    let scope = spack.scope(Store::Empty)?;
     let key = key(spack, &manifest, &scope.text()).await?;
     let cache = &spack.context().cache;
     if !again && let Some(solved) = remembered(spack, &key) {
@@ -74,8 +77,8 @@ pub async fn concretize(
     let first = spack.first_alone().await;
     let run = Run {
         doing: format!("solving {}", definition.title()),
-        scope: &scope_folder,
-        environment: Some(&environment),
+        scope: scope_folder,
+        environment: Some(environment.clone()),
         arguments: vec!["concretize".into(), "--quiet".into()],
         trusted: Trusted::Mirrors,
     };

@@ -14,29 +14,23 @@ use spack_format::environment::Environment;
 use spack_format::microarchitecture::Microarchitecture;
 use spack_format::yaml::{Entry, KeyMark, Node, ScalarKind, SourceId, Value};
 
-use super::{SpackError, absolute};
 use crate::diagnostic::Sources;
 use crate::project::{Definition, Project};
 
-/// The definition as one environment of Spack's.
-///
-/// # Errors
-/// When it is none of Spack packages.
-pub(crate) fn definition_manifest(
-    project: &Project,
-    definition: &Definition,
-) -> Result<Json, SpackError> {
+/// The definition as one environment of Spack's; an empty one if it is none of Spack packages.
+pub(crate) fn definition_manifest(project: &Project, definition: &Definition) -> Json {
     let Some(spack) = definition.as_spack() else {
-        return Err(SpackError::Deffile(definition.name.clone()));
+        return json!({ "spack": {} });
     };
     let architecture = project.settings.architecture(definition.architecture);
-    let folder = absolute(&project.folder)?;
-    Ok(manifest(
+    // Where there is no current folder, there are no relative paths that could be meant.
+    let folder = std::path::absolute(&project.folder).unwrap_or_else(|_| project.folder.clone());
+    manifest(
         &spack.environment,
         &project.sources,
         &folder,
         architecture.target.as_deref(),
-    ))
+    )
 }
 
 /// The sections of an environment for a `spack.yaml` in any folder. `project` is the folder that names of `sources`

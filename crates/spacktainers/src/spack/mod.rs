@@ -41,8 +41,10 @@ pub use error::SpackError;
 pub use secrets::{is_secret, redacted};
 
 pub(crate) use command::{Run, Trusted};
+pub(crate) use concretize::write_environment;
 pub(crate) use manifest::definition_manifest;
 pub(crate) use run_environment::RecipeQuestion;
+pub(crate) use scope::Store;
 
 /// What Spack is run with. The library reads neither the environment nor the clock: it is told.
 #[derive(Clone)]
@@ -182,6 +184,12 @@ impl Spack {
     #[must_use]
     pub fn signing_key(&self) -> Option<&Path> {
         self.signing_key.as_deref()
+    }
+
+    /// Gives Spack the key that signs.
+    pub(crate) async fn import_signing_key(&self) -> Result<(), SpackError> {
+        let keys: Vec<PathBuf> = self.signing_key.iter().cloned().collect();
+        self.keys.import(&keys, &self.context.environment).await
     }
 
     /// The mirrors of the project.

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use spack_format::dag_hash::DagHash;
 
 use super::concretize::write_environment;
-use super::{Run, Spack, SpackError, Trusted};
+use super::{Run, Spack, SpackError, Store, Trusted};
 use crate::layer::{PackageEntryKind, PackageRecord};
 use crate::lock::{LockedModification, LockedRecipe, LockedRecipes};
 
@@ -65,7 +65,7 @@ impl Spack {
     ) -> Result<LockedRecipes, SpackError> {
         let work = self.work()?;
         let (scope, environment) = (work.path().join("scope"), work.path().join("environment"));
-        self.scope(None)?.write(&scope)?;
+        self.scope(Store::Empty)?.write(&scope)?;
         write_environment(&environment, question.manifest, Some(question.lock))?;
         let hulls = work.path().join("p");
         let mut prefixes = HashMap::new();
@@ -84,8 +84,8 @@ impl Spack {
         let arguments: Vec<&Path> = vec![Path::new("python"), &script, &request_file, &result];
         self.run(&Run {
             doing: format!("asking the recipes of {}", question.title),
-            scope: &scope,
-            environment: Some(&environment),
+            scope,
+            environment: Some(environment),
             arguments: arguments.into_iter().map(Into::into).collect(),
             trusted: Trusted::Nothing,
         })

@@ -14,6 +14,17 @@ use crate::project::MirrorSettings;
 /// Seconds to wait for the database of a store that others use: a build takes longer than Spack's own minute.
 const DATABASE_PATIENCE: u32 = 3600;
 
+/// Where packages lie in Spack's eyes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Store<'a> {
+    /// In a store that is always empty, so that nothing of this machine gets into a solution.
+    Empty,
+    /// Where the settings say.
+    At(&'a InstallRoot),
+    /// Where the environment says.
+    AsTheEnvironmentSays,
+}
+
 /// The files of a scope, by section.
 #[derive(Debug, Clone)]
 pub(crate) struct ScopeFiles {
@@ -44,27 +55,26 @@ impl ScopeFiles {
 }
 
 impl Spack {
-    /// A scope in which packages lie in `install`; without it, in a store that is always empty, so that nothing of this
-    /// machine gets into a solution.
-    pub(crate) fn scope(&self, install: Option<&InstallRoot>) -> Result<ScopeFiles, SpackError> {
-        let tree = match install {
-            // Spack pads the root itself.
-            Some(install) => {
-                let padded = if install.store == install.root {
-                    0
-                } else {
-                    install.store.len()
-                };
-                json!({"root": install.root, "padded_length": padded})
-            }
-            None => json!({"root": self.folder("empty-store")?, "padded_length": 0}),
-        };
-        let config = json!({
-            "install_tree": tree,
+    /// A scope with this store.
+    pub(crate) fn scope(&self, store: Store<'_>) -> Result<ScopeFiles, SpackError> {
+        let mut config = json!({
             "build_stage": [self.folder("stage")?],
             "source_cache": self.folder("sources")?,
             "db_lock_timeout": DATABASE_PATIENCE,
         });
+        let tree = match store {
+            // Spack pads the root itself.
+            Store::At(install) => {
+                let is_padded = install.store != install.root;
+                let length = if is_padded { install.store.len() } else { 0 };
+                Some(json!({"root": install.root, "padded_length": length}))
+            }
+            Store::Empty => Some(json!({"root": self.folder("empty-store")?, "padded_length": 0})),
+            Store::AsTheEnvironmentSays => None,
+        };
+        if let Some(tree) = tree {
+            config["install_tree"] = tree;
+        }
         let repositories: Map<String, Json> = self
             .repositories
             .iter()

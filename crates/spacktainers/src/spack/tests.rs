@@ -67,8 +67,7 @@ impl Stage {
     fn manifest(&self) -> Json {
         let project = self.project();
         let definition = project.definitions.first().expect("a definition");
-        let manifest = definition_manifest(&project, definition);
-        manifest.expect("a manifest")["spack"].clone()
+        definition_manifest(&project, definition)["spack"].clone()
     }
 
     fn path(&self, below: &str) -> String {
@@ -185,9 +184,15 @@ async fn mirrors_of_the_project_are_mirrors_of_spack() {
         ("store/x", ""),
         (DEFINITION, "spack:\n  specs: [zlib]\n"),
     ]);
-    let scope: Json =
-        serde_json::from_str(&stage.spack().await.scope(None).expect("a scope").text())
-            .expect("JSON");
+    let scope: Json = serde_json::from_str(
+        &stage
+            .spack()
+            .await
+            .scope(Store::Empty)
+            .expect("a scope")
+            .text(),
+    )
+    .expect("JSON");
     let mirrors = &scope["mirrors"];
     assert_eq!(
         mirrors["a"]["url"],

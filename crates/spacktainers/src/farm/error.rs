@@ -1,0 +1,94 @@
+//! Why nothing can be built at all.
+
+use crate::build::ErrorKind;
+use crate::fetch::{FailureKind, FindError};
+use crate::openpgp::SignError;
+use crate::spack::SpackError;
+
+/// Why nothing can be built.
+#[derive(Debug, thiserror::Error)]
+pub enum FarmError {
+    /// No mirror takes what is built.
+    #[error("no mirror takes what is built")]
+    NoMirror,
+    /// The mirror wants signatures, and there is no key.
+    #[error("the mirror `{mirror}` takes signed packages only, and there is no key to sign with")]
+    NoKey {
+        /// The mirror.
+        mirror: String,
+    },
+    /// The key cannot be used.
+    #[error("the signing key cannot be used")]
+    Key(#[source] SignError),
+    /// Nobody would believe the signatures.
+    #[error(
+        "the mirror `{mirror}` does not name the public half of the signing key, so what it signs would not be accepted"
+    )]
+    Untrusted {
+        /// The mirror.
+        mirror: String,
+    },
+    /// Nobody says where packages are to lie.
+    #[error("nobody says where packages are built to lie")]
+    NoInstallRoot,
+    /// What is built from these is another thing each time.
+    #[error("these are built from sources that change under their name, and so are never pushed:{}", list(.0))]
+    Mutable(Vec<String>),
+    /// Mirrors could not be asked.
+    #[error("packages could not be looked up:{}", errors(.0))]
+    Find(Vec<FindError>),
+    /// Spack failed before anything was built.
+    #[error(transparent)]
+    Spack(#[from] SpackError),
+}
+
+impl FarmError {
+    /// Which kind of ending it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoMirror
+            | Self::NoKey { .. }
+            | Self::Key(_)
+            | Self::Untrusted { .. }
+            | Self::NoInstallRoot
+            | Self::Mutable(_) => ErrorKind::Definition,
+            Self::Find(errors) => match errors.iter().map(FindError::kind).next() {
+                Some(FailureKind::Verification) => ErrorKind::Unverified,
+                Some(FailureKind::Mirror) => ErrorKind::Refused,
+                Some(FailureKind::Local) | None => ErrorKind::Fault,
+            },
+            Self::Spack(error) => error.kind(),
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoMirror => "say `push = true` in one `[[mirror]]` of spacktainers.toml".to_owned(),
+            Self::NoKey { .. } => "name the secret key with `signing_key = \"FILE\"` below `[spack]`, or in the variable \
+                 SPACK_DEPLOYMENT_KEY_PRIVATE; or say `signed = false` for the mirror"
+                .to_owned(),
+            Self::Untrusted { .. } => {
+                "export it with `gpg --export --armor KEY > FILE` and add FILE to the mirror's `keys`".to_owned()
+            }
+            Self::NoInstallRoot => "say so with `[install] root` in spacktainers.toml, or with `config:install_tree:root` in the definition"
+                .to_owned(),
+            Self::Mutable(_) => "ask for versions that do not move: a release, or a commit".to_owned(),
+            Self::Spack(error) => return error.hint(),
+            Self::Key(_) | Self::Find(_) => return None,
+        })
+    }
+}
+
+fn list(items: &[String]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
+
+fn errors(errors: &[FindError]) -> String {
+    errors
+        .iter()
+        .map(|error| format!("\n  {}", crate::base::one_line(error)))
+        .collect()
+}

@@ -127,7 +127,6 @@ impl Job<'_> {
         let before = self.context.reporter.fetched();
         let container =
             Container::load(self.project, self.definition).map_err(container_failure)?;
-        container.check_complete().map_err(container_failure)?;
         self.check_locked(&container)?;
         let targets = targets(self.targets.templates, &container)?;
         let states = self.states(&targets, &container).await?;

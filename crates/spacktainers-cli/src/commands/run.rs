@@ -173,7 +173,6 @@ pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedI
         })?;
     let definition = selected[0];
     let container = Container::load(&project, definition).map_err(container_failure)?;
-    container.check_complete().map_err(container_failure)?;
     let session = Session::new(&project.settings, &[], context).await?;
     let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
     let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,7 @@ use spacktainers::project::{MirrorSettings, Project, Settings};
 use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
+use spacktainers::sandbox::Machine;
 use spacktainers::sif::SquashfsOptions;
 use spacktainers::spack::{SpackContext, SpackError, SpackOnDemand};
 
@@ -35,6 +36,7 @@ pub(super) struct Session {
     cache: LocalCache,
     registries: RegistryClient,
     buckets: BucketAccess,
+    machine: Machine,
     mirrors: Vec<BuildCache>,
     base: BaseContext,
     now: SystemTime,
@@ -80,6 +82,7 @@ impl Session {
             cache,
             registries,
             buckets,
+            machine: machine(),
             mirrors,
             base,
             now,
@@ -100,6 +103,7 @@ impl Session {
             now: self.now,
             mirrors: &self.mirrors,
             base: &self.base,
+            machine: &self.machine,
             created: context.created,
             spack: self.spack.as_ref(),
         }
@@ -168,6 +172,23 @@ fn registries(insecure: BTreeSet<String>) -> RegistryClient {
         credentials: CredentialStore::discover(|name| std::env::var_os(name)),
         ..RegistrySettings::default()
     })
+}
+
+/// What commands are run on: the machine as it is, with its proxies.
+pub(super) fn machine() -> Machine {
+    let search: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    let mut machine = Machine::new(&search, super::run::is_root());
+    // Both spellings are in use. Docker hands on the same ones.
+    for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"] {
+        for name in [name.to_owned(), name.to_uppercase()] {
+            if let Ok(value) = std::env::var(&name) {
+                machine.environment.push((name, value));
+            }
+        }
+    }
+    machine
 }
 
 /// Variables that are text; others are no business of the AWS tools.

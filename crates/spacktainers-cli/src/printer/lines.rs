@@ -93,16 +93,17 @@ impl Reporter for Lines {
                     }
                 }
             }
-            Event::Output { task, text } => match running.get(&task) {
+            Event::Output { task, text } => {
                 // What the author of a definition runs is heard; what Spack says only where somebody asks.
-                Some(it) if it.kind != TaskKind::Execute => {
-                    if self.verbosity >= Verbosity::Verbose {
+                let other = running.get(&task).filter(|it| it.kind != TaskKind::Execute);
+                match other {
+                    Some(it) if self.verbosity >= Verbosity::Verbose => {
                         err(&format!("{}: {text}", it.label));
                     }
+                    None if self.verbosity >= Verbosity::Normal => err(&output(&text)),
+                    _ => {}
                 }
-                _ if self.verbosity >= Verbosity::Normal => err(&output(&text)),
-                _ => {}
-            },
+            }
             Event::Warning(text) => err(&format!("warning: {text}")),
             Event::Note(text) => {
                 if self.verbosity >= Verbosity::Normal {

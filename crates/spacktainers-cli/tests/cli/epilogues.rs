@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use crate::support::{Ran, Stage, has};
+use crate::support::{Ran, Stage, has, skipped};
 
 const FOLDER: &str = "container_definitions/amd64/spike";
 
@@ -116,7 +116,76 @@ fn files_lie_where_buildah_puts_them() {
     }
     let epilogue = "WORKDIR /work/deep\nCOPY files/run.sh tool\nCOPY files /opt/app\nCOPY files/run.sh files/deep/more.txt /opt/app/\n\
         COPY files/*.sh /srv/\nCOPY --chown=7:8 --chmod=640 files/deep /data\nADD files/deep/more.txt /single\nCOPY files/deep/er /opt/app/deep\n";
+    compare_with_buildah(&stage(), epilogue);
+}
+
+/// A shell and what it calls, which need nothing else in the image.
+fn busybox(stage: &Stage) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join("busybox"))
+        .find(|file| file.is_file());
+    let Some(file) = found.filter(|_| has("bwrap")) else {
+        skipped("there is no busybox");
+        return false;
+    };
+    fs::copy(file, stage.path(&format!("{FOLDER}/busybox"))).expect("a file");
+    true
+}
+
+#[test]
+fn commands_change_what_they_change_in_buildah() {
     let stage = stage();
+    if !busybox(&stage) || !has("buildah") || !is_root() {
+        return;
+    }
+    // What buildah mounts things on it leaves behind: it is there before.
+    let epilogue = "WORKDIR /run\nCOPY files/run.sh /etc/hostname\nCOPY busybox /bin/\nRUN [\"/bin/busybox\", \"ln\", \"/bin/busybox\", \"/bin/sh\"]\n\
+        COPY files /opt/app\nENV NAME=\"a b\"\nWORKDIR /work\n\
+        RUN busybox mkdir -p a/b && echo \"$NAME\" > a/b/c && busybox chmod 700 a && busybox ln a/b/c hard && busybox ln -s c a/b/soft\n\
+        RUN busybox rm -r /opt/app/deep && busybox mkdir /opt/app/deep && echo new > /opt/app/deep/new && busybox chown 5:6 /opt/app/run.sh\n\
+        RUN busybox rm hard && echo x >> a/b/c\nRUN true\n";
+    compare_with_buildah(&stage, epilogue);
+}
+
+#[test]
+fn commands_are_run_once_and_their_failures_told() {
+    let stage = stage();
+    if !busybox(&stage) {
+        return;
+    }
+    let file = format!("{FOLDER}/Dockerfile.epilogue");
+    let begin =
+        "COPY busybox /bin/\nRUN [\"/bin/busybox\", \"ln\", \"/bin/busybox\", \"/bin/sh\"]\n";
+    let epilogue = format!("{begin}RUN busybox date +%N > /when\n");
+    stage.write(&file, &epilogue);
+    stage.build("oci:one").ends(0);
+    stage.build("oci:two").ends(0);
+    let index = |layout: &str| stage.read(&format!("{layout}/index.json"));
+    assert_eq!(index("one"), index("two"), "it ran once");
+    // What the machine holds in its environment is nobody's business.
+    stage.write(&file, &format!("{begin}RUN test -z \"$SECRET_OF_OURS\"\n"));
+    let mut command = stage.command(&[
+        "build",
+        "spike",
+        "--to",
+        "oci:image",
+        "--allow-missing-libraries",
+    ]);
+    let output = command.env("SECRET_OF_OURS", "x").output();
+    Ran::of(output.expect("runs")).ends(0);
+    stage.write(&file, &format!("{begin}\nRUN echo it is wrong && exit 3\n"));
+    stage
+        .build("oci:three")
+        .ends(2)
+        .says("| it is wrong")
+        .says("Dockerfile.epilogue:4:1")
+        .says("failed (exit status: 3)");
+    assert!(!stage.path("three").exists());
+}
+
+/// Both make an image of the same instructions on the same image.
+fn compare_with_buildah(stage: &Stage, epilogue: &str) {
     stage.build("oci:below:v1").ends(0);
     stage.write(&format!("{FOLDER}/Dockerfile.epilogue"), epilogue);
     stage.build("oci:ours:v1").ends(0);
@@ -155,4 +224,13 @@ fn files_lie_where_buildah_puts_them() {
         .run(&["verify", "--same", "oci:ours:v1", "oci:theirs:v1"])
         .ends(0);
     fs::remove_dir_all(stage.path("storage")).expect("is ours");
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+    if !is_root {
+        skipped("buildah sets owners for root alone");
+    }
+    is_root
 }

@@ -12,7 +12,7 @@ use super::freshness::{LockState, lock_state};
 use super::{BuildError, BuildInput, InstallRoot, Sharing};
 use crate::farm::Order;
 use crate::lock::{Lock, LockedRecipes};
-use crate::project::{ArchitectureSettings, Definition, EPILOGUE_FILE, Project, SpackDefinition};
+use crate::project::{ArchitectureSettings, Definition, Project, SpackDefinition};
 use crate::resolve::{Wanted, decide};
 use crate::spack::definition_manifest;
 
@@ -68,12 +68,6 @@ pub enum ContainerError {
         /// Why.
         source: LockfileError,
     },
-    /// Commands that finish the image, which nobody can run yet.
-    #[error("`{name}` has a {EPILOGUE_FILE} with RUN, and nothing can be run yet")]
-    Epilogue {
-        /// The container.
-        name: String,
-    },
 }
 
 impl ContainerError {
@@ -83,9 +77,10 @@ impl ContainerError {
         Some(match self {
             Self::NotSolved { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display();
-                format!("solve it with Spack: `spack -e {folder} concretize`, and put the `spack.lock` there")
+                format!(
+                    "solve it with Spack: `spack -e {folder} concretize`, and put the `spack.lock` there"
+                )
             }
-            Self::Epilogue { .. } => "build the container without it: move the file away, and finish the image with another tool".to_owned(),
             Self::SpackLock { .. } => "solve the definition again with Spack".to_owned(),
             Self::Deffile(_) | Self::Read { .. } => return None,
         })
@@ -131,19 +126,6 @@ impl<'p> Container<'p> {
             install: settings.install.clone(),
             budget: settings.budget,
         })
-    }
-
-    /// Whether there is nothing about it that cannot be done yet.
-    ///
-    /// # Errors
-    /// When commands have to run in it: an image without what they do would not be what its author asked for.
-    pub fn check_complete(&self) -> Result<(), ContainerError> {
-        match self.spack.finish.iter().any(|it| it.epilogue.runs()) {
-            true => Err(ContainerError::Epilogue {
-                name: self.definition.name.clone(),
-            }),
-            false => Ok(()),
-        }
     }
 
     /// The version of the container: of the first spec's package, as locked.

@@ -138,7 +138,7 @@ impl BuildError {
             | Self::BinaryDistribution { .. }
             | Self::Prefix { .. }
             | Self::Libraries(_) => ErrorKind::Unverified,
-            Self::Finish { place: Some(_), .. } => ErrorKind::Definition,
+            Self::Finish { source, .. } if source.is_definition() => ErrorKind::Definition,
             Self::Finish { .. } => ErrorKind::Fault,
             Self::Base(error) if error.is_verification() => ErrorKind::Unverified,
             Self::Base(_) => ErrorKind::Refused,

@@ -36,6 +36,8 @@ pub async fn finish(
             architecture: input.architecture,
             cache: world.cache,
             created: world.created,
+            machine: world.machine,
+            reporter: world.reporter.clone(),
         };
         let failed = |error: EpilogueError| BuildError::Finish {
             place: error

@@ -39,6 +39,7 @@ use crate::local_cache::LocalCache;
 use crate::lock::{Lock, LockedRecipes};
 use crate::project::Finish;
 use crate::resolve::Wanted;
+use crate::sandbox::Machine;
 use crate::spack::SpackOnDemand;
 
 pub use container::{Container, ContainerError};
@@ -121,6 +122,8 @@ pub struct World<'a> {
     pub mirrors: &'a [BuildCache],
     /// What base images are made with.
     pub base: &'a BaseContext,
+    /// What commands that finish images are run on.
+    pub machine: &'a Machine,
     /// The time that images say they were made at.
     pub created: SourceDateEpoch,
     /// Who knows what recipes set, if the project names a Spack.

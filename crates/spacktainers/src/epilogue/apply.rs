@@ -1,6 +1,7 @@
 //! From an image to the finished one: instructions in order.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use oci_format::config::{History, ImageConfig};
 use oci_format::{Descriptor, ImageManifest, annotation, media_type};
@@ -8,12 +9,15 @@ use oci_format::{Descriptor, ImageManifest, annotation, media_type};
 use super::below::Below;
 use super::configure::Configuration;
 use super::copy::{Copying, copy, folder};
+use super::run::run;
 use super::words::WordFault;
 use super::{Epilogue, EpilogueError, Instruction, Step};
 use crate::assemble::{SourceDateEpoch, rfc3339};
 use crate::base::BaseArchitecture;
+use crate::event::Reporter;
 use crate::image::{Image, RecordedLayer};
 use crate::local_cache::LocalCache;
+use crate::sandbox::{Machine, Sandbox, Stop};
 use crate::source::LoadedLayer;
 
 /// What carrying out an epilogue needs to know.
@@ -26,6 +30,10 @@ pub struct EpilogueContext<'a> {
     pub cache: &'a LocalCache,
     /// The time that the image says it was made at.
     pub created: SourceDateEpoch,
+    /// What commands are run on.
+    pub machine: &'a Machine,
+    /// Who watches.
+    pub reporter: Arc<dyn Reporter>,
 }
 
 impl Epilogue {
@@ -57,6 +65,12 @@ pub fn apply(
         configuration: Configuration::new(std::mem::take(&mut config.config)),
         below: below.to_vec(),
         layers: image.layers.clone(),
+        sandbox: Sandbox::new(
+            context.machine.clone(),
+            context.cache.clone(),
+            Arc::clone(&context.reporter),
+            Stop::default(),
+        ),
         context,
     };
     let created = rfc3339(context.created);
@@ -108,6 +122,7 @@ struct Work<'a> {
     configuration: Configuration,
     below: Vec<LoadedLayer>,
     layers: Vec<RecordedLayer>,
+    sandbox: Sandbox,
     context: &'a EpilogueContext<'a>,
 }
 
@@ -183,9 +198,12 @@ impl Work<'_> {
                 self.extend(Some(made));
                 Ok(())
             }
-            Instruction::Run(_) => Err(EpilogueError::Runs {
-                place: step.place.clone(),
-            }),
+            Instruction::Run(command) => {
+                let (below, sandbox) = (&self.below, &mut self.sandbox);
+                let made = run(command, step, configuration, below, sandbox, self.context)?;
+                self.extend(made);
+                Ok(())
+            }
         }
     }
 

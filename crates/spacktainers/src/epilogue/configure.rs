@@ -126,7 +126,8 @@ impl Configuration {
         Ok(())
     }
 
-    fn words(&self, command: &Command) -> Vec<String> {
+    /// The program and its arguments.
+    pub(super) fn words(&self, command: &Command) -> Vec<String> {
         match command {
             Command::Exec(words) => words.clone(),
             Command::Shell(text) => {

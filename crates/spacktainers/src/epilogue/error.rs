@@ -8,6 +8,7 @@ use oci_format::JsonError;
 use oci_format::layer::tar::{TarError, TarWriteError};
 
 use crate::local_cache::LocalCacheError;
+use crate::sandbox::SandboxError;
 use crate::sif::SifWriteError;
 
 /// Why an epilogue cannot be carried out.
@@ -55,11 +56,13 @@ pub enum EpilogueError {
         /// As written.
         name: String,
     },
-    /// Something has to run, and cannot.
-    #[error("RUN cannot be carried out here yet")]
-    Runs {
+    /// A command that fails, or cannot be run here.
+    #[error("{source}")]
+    Run {
         /// The instruction.
         place: Range<usize>,
+        /// Why.
+        source: Box<SandboxError>,
     },
     /// A file that cannot be read.
     #[error("cannot read `{}`", path.display())]
@@ -101,8 +104,17 @@ impl EpilogueError {
             | Self::Outside { place, .. }
             | Self::NotAFolder { place, .. }
             | Self::NoSuchOwner { place, .. }
-            | Self::Runs { place } => Some(place),
+            | Self::Run { place, .. } => Some(place),
             _ => None,
+        }
+    }
+
+    /// Whether the epilogue itself is at fault, rather than what surrounds it.
+    #[must_use]
+    pub fn is_definition(&self) -> bool {
+        match self {
+            Self::Run { source, .. } => source.is_command(),
+            _ => self.place().is_some(),
         }
     }
 
@@ -113,6 +125,7 @@ impl EpilogueError {
             Self::NoFile { .. } | Self::Outside { .. } => {
                 "paths are relative to the folder of the definition, which is all that can be copied"
             }
+            Self::Run { source, .. } => return source.hint(),
             Self::NoSuchOwner { .. } => "use numbers: `--chown=1000:1000`",
             _ => return None,
         })

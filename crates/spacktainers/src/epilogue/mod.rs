@@ -4,6 +4,7 @@
 //! text ─► lines.rs ─► instruction.rs ─► Epilogue          pure: instructions with their places, or faults with theirs
 //!                     words.rs: quotes, $VARIABLES
 //! Image + Epilogue ─► apply.rs ─┬─ configure.rs  ENV, LABEL, USER, WORKDIR, ENTRYPOINT, CMD, …
+//!                               ├─ run.rs        RUN: what a command in a sandbox changed, as a layer
 //!                               └─ copy.rs       COPY, ADD, and the folder of WORKDIR: a layer each
 //!                                  below.rs      what the image holds so far
 //!                   ─► Image
@@ -22,6 +23,7 @@ mod error;
 mod files;
 mod instruction;
 mod lines;
+mod run;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 
 use oci_format::config::ImageConfig;
 use oci_format::layer::compression::Decoder;
@@ -15,8 +16,10 @@ use super::*;
 use crate::assemble::SourceDateEpoch;
 use crate::base::BaseArchitecture;
 use crate::content::Content;
+use crate::event::Silent;
 use crate::image::{Image, LayerContent, RecordedLayer};
 use crate::local_cache::LocalCache;
+use crate::sandbox::Machine;
 use crate::source::LoadedLayer;
 
 fn faults(text: &str) -> Vec<(String, String)> {
@@ -217,6 +220,8 @@ impl Stage {
             architecture: BaseArchitecture::Amd64,
             cache: &self.cache,
             created: SourceDateEpoch(CREATED),
+            machine: &Machine::new(&[], false),
+            reporter: Arc::new(Silent),
         };
         apply(&self.image, &self.below, &epilogue, &context)
     }
@@ -374,6 +379,8 @@ fn what_cannot_be_copied_is_told() {
     assert!(told("COPY out /x").contains("outside"));
     assert!(told("COPY a b /x").contains("end it with `/`"));
     assert!(told("COPY --chown=nobody a /x").contains("no user `nobody`"));
+    assert!(told("RUN make").contains("there is no bubblewrap"));
+    assert!(told("USER web\nRUN make").contains("put USER behind it"));
     assert!(told("ENV A=\"${B:?must be set}\"").contains("must be set"));
 }
 

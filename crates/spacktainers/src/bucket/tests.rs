@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::local_cache::LocalCache;
-use crate::test_support::moto::Moto;
+use crate::test_support::moto::{BUCKET, Moto};
 use oci_format::Digest;
 use tokio::sync::Notify;
 
-const BUCKET: &str = "sif";
 const MIB: usize = 1 << 20;
 
 fn access(endpoint: &str) -> BucketAccess {
@@ -84,7 +83,7 @@ fn nobody() -> OnBytes {
 
 #[tokio::test]
 async fn what_is_sent_comes_back_with_what_it_says_of_itself() {
-    let Some(moto) = Moto::start(BUCKET).await else {
+    let Some(moto) = Moto::start().await else {
         return;
     };
     let bucket = Bucket::open(BUCKET, &access(&moto.endpoint)).await.unwrap();
@@ -127,7 +126,7 @@ fn watch(limit: u64) -> (OnBytes, Arc<Notify>) {
 
 #[tokio::test]
 async fn what_was_cut_off_is_continued() {
-    let Some(moto) = Moto::start(BUCKET).await else {
+    let Some(moto) = Moto::start().await else {
         return;
     };
     let sample = Sample::new(40 * MIB);
@@ -168,7 +167,7 @@ async fn what_was_cut_off_is_continued() {
 
 #[tokio::test]
 async fn another_file_under_the_same_key_begins_anew() {
-    let Some(moto) = Moto::start(BUCKET).await else {
+    let Some(moto) = Moto::start().await else {
         return;
     };
     let mut sample = Sample::new(20 * MIB);
@@ -191,7 +190,7 @@ async fn another_file_under_the_same_key_begins_anew() {
 
 #[tokio::test]
 async fn what_is_wrong_is_told() {
-    let Some(moto) = Moto::start(BUCKET).await else {
+    let Some(moto) = Moto::start().await else {
         return;
     };
     let sample = Sample::new(10);

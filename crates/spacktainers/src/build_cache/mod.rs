@@ -35,6 +35,8 @@ mod object;
 mod pending;
 mod push;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use archive::{Archive, ArchiveError, archive};

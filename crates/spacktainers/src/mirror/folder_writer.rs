@@ -243,6 +243,13 @@ impl WriteMirror for FolderWriter {
     }
 
     async fn size(&self, key: &str) -> Result<Option<u64>, MirrorError> {
+        if !is_plain(key) {
+            return Err(MirrorError {
+                mirror: self.url().to_owned(),
+                key: key.to_owned(),
+                fault: Box::new(MirrorFault::Key),
+            });
+        }
         let path = self.shared.root.join(key);
         match fs::metadata(&path) {
             Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),

@@ -3,3 +3,4 @@
 mod faults;
 mod s3;
 mod suite;
+mod writers;

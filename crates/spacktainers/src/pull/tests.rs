@@ -10,9 +10,7 @@ use crate::bucket::UploadFile;
 use crate::event::Silent;
 use crate::mirror::Network;
 use crate::registry::RegistrySettings;
-use crate::test_support::moto::Moto;
-
-const BUCKET: &str = "sif";
+use crate::test_support::moto::{BUCKET, Moto};
 
 struct Setup {
     moto: Moto,
@@ -22,7 +20,7 @@ struct Setup {
 
 impl Setup {
     async fn new() -> Option<Self> {
-        let moto = Moto::start(BUCKET).await?;
+        let moto = Moto::start().await?;
         let folder = tempfile::tempdir().unwrap();
         let variables = [
             ("AWS_ACCESS_KEY_ID", "key"),

@@ -102,8 +102,9 @@ pub(super) fn one(text: &str, settings: &Settings) -> Result<Named, Failure> {
         return Err(Failure::new(Exit::Usage, error).hint(hint));
     }
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let path = text.trim_start_matches("./");
     let location =
-        Location::parse(text, None, &here).map_err(|error| Failure::new(Exit::Usage, error))?;
+        Location::parse(path, None, &here).map_err(|error| Failure::new(Exit::Usage, error))?;
     // Named by its URL it is the same mirror.
     let known = settings.mirrors.iter().find(|it| it.location == location);
     Ok(Named {

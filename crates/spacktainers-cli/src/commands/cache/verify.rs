@@ -49,7 +49,11 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure>
                 printer::out(&document.to_string());
             }
             for (key, why) in &told {
-                printer::err(&format!("wrong: {key}: {why}"));
+                if why.contains(key.as_str()) {
+                    printer::err(&format!("wrong: {why}"));
+                } else {
+                    printer::err(&format!("wrong: {key}: {why}"));
+                }
             }
             if context.verbosity > Verbosity::Quiet {
                 printer::err(&format!(

@@ -1,17 +1,10 @@
 //! Against a real S3 server: moto's, when there is one.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::super::http::encode;
 use super::super::*;
-use crate::registry::{RegistryClient, RegistrySettings};
-use crate::test_support::moto::Moto;
-
 use super::suite::{OBJECTS, behaves_like_a_mirror};
-
-const BUCKET: &str = "cache";
+use super::writers::behaves_like_a_writer;
+use crate::test_support::moto::{BUCKET, KEYS, Moto, access};
 
 async fn fill(moto: &Moto, prefix: &str) {
     let client = reqwest::Client::new();
@@ -34,31 +27,23 @@ async fn mirror(moto: &Moto, url: &str, variables: &[(&str, &str)]) -> SharedMir
     }
 }
 
-fn access(variables: &[(&str, &str)]) -> Access {
-    let environment: BTreeMap<_, _> = variables
-        .iter()
-        .map(|(name, value)| ((*name).into(), (*value).into()))
-        .collect();
-    Access {
-        network: Network::new(Duration::from_secs(10)),
-        registries: RegistryClient::new(RegistrySettings::default()),
-        is_offline: false,
-        retry: RetryPolicy::default(),
-        environment: Arc::new(environment),
-    }
+#[tokio::test]
+async fn a_bucket_can_be_written() {
+    let Some(moto) = Moto::start().await else {
+        return;
+    };
+    behaves_like_a_writer(&moto.writer("").await).await;
+    behaves_like_a_writer(&moto.writer("some/prefix").await).await;
 }
 
 #[tokio::test]
 async fn a_bucket_behaves_like_a_mirror() {
-    let Some(moto) = Moto::start(BUCKET).await else {
+    let Some(moto) = Moto::start().await else {
         return;
     };
     fill(&moto, "").await;
     fill(&moto, "some/prefix/").await;
-    let keys = [
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-    ];
+    let keys = KEYS;
     behaves_like_a_mirror(&*mirror(&moto, "s3://cache", &keys).await).await;
     behaves_like_a_mirror(&*mirror(&moto, "s3://cache/some/prefix/", &keys).await).await;
     // Without credentials, as of a public bucket.

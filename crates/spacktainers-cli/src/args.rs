@@ -201,6 +201,19 @@ pub(crate) struct BuildHow {
     /// Speak to these registries without TLS (loopback addresses need no mention)
     #[arg(long = "insecure", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scripts: ScriptHow,
+}
+
+/// How the scripts of definition files are executed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScriptHow {
+    /// Do not run `%test`
+    #[arg(long)]
+    pub(crate) no_test: bool,
+    /// Execute scripts again even if their results are known
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -244,6 +257,8 @@ pub(crate) struct SifArgs {
     pub(crate) make: Option<SifMakeArgs>,
     #[command(flatten)]
     pub(crate) how: SifHow,
+    #[command(flatten)]
+    pub(crate) scripts: ScriptHow,
 }
 
 /// From an image to a file.

@@ -17,6 +17,9 @@ pub enum Source {
     Image,
     /// Something without metadata: packages of a distribution, or nothing.
     Bare,
+    /// One of the others over which scripts ran: what [`before_scripts`] says was put into it before, and what the scripts
+    /// made of it stays. The config is that of an OCI image.
+    Built(Option<OciConfig>),
 }
 
 /// What is known of the build and ends up in labels.
@@ -101,29 +104,11 @@ pub fn assemble(
     existing: &dyn ExistingRoot,
 ) -> Result<Assembled, SingularityError> {
     let mut root = Overlay::over(existing);
-    base_files::put(&mut root, !matches!(source, Source::Image));
-    let mut labels = Labels::new();
-    match source {
-        Source::Oci(config) => {
-            put(&mut root, "runscript", 0o755, config.runscript());
-            put(
-                &mut root,
-                "env/10-docker2singularity.sh",
-                0o755,
-                config.environment_script(),
-            );
-            labels.clone_from(&config.labels);
-        }
-        Source::Image => {
-            if let Some(json) = root.text(".singularity.d/labels.json")? {
-                labels = read_labels(&json)?;
-            }
-        }
-        Source::Bare => {}
-    }
-    apps::put(&mut root, &definition.apps)?;
+    let mut labels = put_base(&mut root, source, definition)?;
     let mut notices = put_help(&mut root, definition, facts.force);
 
+    let added = definition.added_labels.iter();
+    labels.extend(added.map(|(key, value)| (key.clone(), value.clone())));
     labels::add_build_labels(&mut labels, facts, definition);
     let kept = labels::add_definition_labels(&mut labels, definition, facts.force);
     notices.extend(kept.into_iter().map(Notice::LabelKept));
@@ -141,7 +126,7 @@ pub fn assemble(
             content: metadata,
         },
     ];
-    if let Source::Oci(config) = source
+    if let Source::Oci(config) | Source::Built(Some(config)) = source
         && let Some(content) = config.object()
     {
         objects.push(MetadataObject::Json {
@@ -154,6 +139,58 @@ pub fn assemble(
         objects,
         notices,
     })
+}
+
+/// What scripts find when they run while the image is built (`%setup`, `%post`): the files of every container, what the
+/// image's config says, and the apps. The rest comes when they are done: [`assemble`] with [`Source::Built`].
+///
+/// # Errors
+/// As [`assemble`].
+pub fn before_scripts(
+    source: &Source,
+    definition: &DefinitionParts,
+    existing: &dyn ExistingRoot,
+) -> Result<Vec<RootEntry>, SingularityError> {
+    let mut root = Overlay::over(existing);
+    let labels = put_base(&mut root, source, definition)?;
+    put(&mut root, "labels.json", 0o644, labels::indented(&labels));
+    Ok(root.into_entries())
+}
+
+/// Puts what does not wait for scripts. Gives the labels of the image.
+fn put_base(
+    root: &mut Overlay<'_>,
+    source: &Source,
+    definition: &DefinitionParts,
+) -> Result<Labels, SingularityError> {
+    let own_labels = |root: &Overlay<'_>| match root.text(".singularity.d/labels.json")? {
+        Some(json) => read_labels(&json),
+        None => Ok(Labels::new()),
+    };
+    let labels = match source {
+        Source::Built(_) => return own_labels(root),
+        Source::Image => {
+            base_files::put(root, false);
+            own_labels(root)?
+        }
+        Source::Oci(config) => {
+            base_files::put(root, true);
+            put(root, "runscript", 0o755, config.runscript());
+            put(
+                root,
+                "env/10-docker2singularity.sh",
+                0o755,
+                config.environment_script(),
+            );
+            config.labels.clone()
+        }
+        Source::Bare => {
+            base_files::put(root, true);
+            Labels::new()
+        }
+    };
+    apps::put(root, &definition.apps)?;
+    Ok(labels)
 }
 
 /// Puts a file below `.singularity.d`.

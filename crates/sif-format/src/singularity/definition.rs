@@ -34,6 +34,8 @@ pub struct DefinitionParts {
     pub test: Option<Script>,
     /// `%labels`.
     pub labels: IndexMap<String, String>,
+    /// What `%post` wrote into the file that `$APPTAINER_LABELS` names: they replace those of the image.
+    pub added_labels: IndexMap<String, String>,
     /// The apps by name, in the order of the file.
     pub apps: IndexMap<String, AppParts>,
 }

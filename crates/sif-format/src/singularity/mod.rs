@@ -38,7 +38,8 @@ mod root;
 mod shell;
 
 pub use assemble::{
-    Assembled, BuildFacts, MetadataObject, Notice, Source, assemble, definition_of_pull,
+    Assembled, BuildFacts, MetadataObject, Notice, Source, assemble, before_scripts,
+    definition_of_pull,
 };
 pub use definition::{AppParts, DefinitionParts, Script};
 pub use existing::{EmptyRoot, EntryKind, ExistingRoot};

@@ -226,7 +226,9 @@ impl Job<'_> {
                 return Ok(Exit::Done);
             }
         }
-        let prepared = deffile::prepare(&plan, folder, definition.architecture, &base)
+        let scripts = sif::scripts(&self.how.scripts, self.context);
+        let architecture = definition.architecture;
+        let prepared = deffile::prepare(&plan, folder, architecture, &base, &scripts)
             .await
             .map_err(failure)?;
         for warning in &prepared.warnings {

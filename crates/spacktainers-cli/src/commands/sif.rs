@@ -10,11 +10,12 @@ use oci_format::Digest;
 use serde_json::{Value, json};
 use sif_format::deffile::{BuildArguments, BuildPlan, Deffile};
 use sif_format::squashfs::Compression;
-use spacktainers::deffile::{self, DeffileError, Prepared};
+use spacktainers::deffile::{self, DeffileError, Prepared, Scripts};
 use spacktainers::diagnostic::{Diagnostic, Sources};
 use spacktainers::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 use spacktainers::openpgp::SecretKey;
 use spacktainers::project::{Settings, deffile_diagnostic};
+use spacktainers::sandbox::Machine;
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
@@ -23,7 +24,7 @@ use spacktainers::unpack::unpack_file;
 
 use super::session::{Session, public_keys};
 use super::{architecture, block_on};
-use crate::args::{SifArgs, SifCommand, SifCompression, SifHow, SifMakeArgs};
+use crate::args::{ScriptHow, SifArgs, SifCommand, SifCompression, SifHow, SifMakeArgs};
 use crate::context::{Context, Failure};
 use crate::diagnostics;
 use crate::exit::Exit;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &SifArgs, context: &Context) -> Result<Exit, Failure> {
         (Some(SifCommand::Unpack { file, folder }), _) => unpack(file, folder, context),
         (Some(SifCommand::Verify { file, keys }), _) => verify(file, keys, context),
         (Some(SifCommand::Sign { file, key }), _) => sign(file, key, context),
-        (None, Some(make)) => self::make(make, &args.how, context),
+        (None, Some(make)) => self::make(make, args, context),
         (None, None) => Err(Failure::new(
             Exit::Usage,
             anyhow::anyhow!("say what to make a SIF file from"),
@@ -125,10 +126,11 @@ impl Made {
     }
 }
 
-fn make(args: &SifMakeArgs, how: &SifHow, context: &Context) -> Result<Exit, Failure> {
-    let options = options(how, context)?;
+fn make(args: &SifMakeArgs, all: &SifArgs, context: &Context) -> Result<Exit, Failure> {
+    let options = options(&all.how, context)?;
     let start = Instant::now();
-    let made = block_on(origin(args, &how.insecure, context))?;
+    let scripts = scripts(&all.scripts, context);
+    let made = block_on(origin(args, &all.how.insecure, &scripts, context))?;
     for warning in made.warnings() {
         context.reporter.event(Event::Warning(warning.clone()));
     }
@@ -173,13 +175,14 @@ pub(super) fn write(
 async fn origin(
     args: &SifMakeArgs,
     insecure: &[String],
+    scripts: &Scripts,
     context: &Context,
 ) -> Result<Made, Failure> {
     let is_deffile = Path::new(&args.source)
         .extension()
         .is_some_and(|it| it == "def");
     if is_deffile && Path::new(&args.source).is_file() {
-        return of_deffile(args, insecure, context)
+        return of_deffile(args, insecure, scripts, context)
             .await
             .map(|it| Made::Deffile(Box::new(it)));
     }
@@ -217,6 +220,7 @@ pub(super) fn load_failure(error: SourceError) -> Failure {
 async fn of_deffile(
     args: &SifMakeArgs,
     insecure: &[String],
+    scripts: &Scripts,
     context: &Context,
 ) -> Result<Prepared, Failure> {
     let path = Path::new(&args.source);
@@ -232,9 +236,31 @@ async fn of_deffile(
     base.folder = PathBuf::new();
     base.sif_keys = public_keys(args.keys.iter().map(|it| &**it))?;
     let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
-    deffile::prepare(&plan, Path::new(""), architecture, &base)
+    deffile::prepare(&plan, Path::new(""), architecture, &base, scripts)
         .await
         .map_err(|error| deffile_failure(error, path, context))
+}
+
+/// How scripts are executed: with what the machine offers, and with its proxies.
+pub(super) fn scripts(how: &ScriptHow, context: &Context) -> Scripts {
+    let search: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    let mut machine = Machine::new(&search, super::run::is_root());
+    // Both spellings are in use. Docker hands on the same ones.
+    for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"] {
+        for name in [name.to_owned(), name.to_uppercase()] {
+            if let Ok(value) = std::env::var(&name) {
+                machine.environment.push((name, value));
+            }
+        }
+    }
+    Scripts {
+        machine,
+        are_tests_run: !how.no_test,
+        are_results_forgotten: how.no_cache,
+        newest: Some(context.created.0).filter(|it| *it > 0),
+    }
 }
 
 /// Reads a definition file; its faults are shown.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use oci_format::{Digest, ImageConfig, Reference};
 use sif_format::deffile::{Source, Which};
 
@@ -33,6 +34,8 @@ pub(super) struct Ready {
     pub(super) config: Option<ImageConfig>,
     pub(super) image: Option<Digest>,
     pub(super) kind: Kind,
+    /// Set when scripts ran: Apptainer's metadata is in the layers, and these labels were added.
+    pub(super) built: Option<IndexMap<String, String>>,
 }
 
 /// Brings what a stage begins with to this machine.
@@ -63,6 +66,7 @@ pub(super) async fn begin(
                 config: None,
                 image: None,
                 kind: Kind::Bare,
+                built: None,
             });
         }
         Source::Debootstrap(wanted) => {
@@ -88,6 +92,7 @@ pub(super) async fn begin(
         config: Some(loaded.config),
         image: loaded.manifest,
         kind: Kind::Oci,
+        built: None,
     })
 }
 
@@ -101,6 +106,7 @@ async fn image_of_apptainer(path: PathBuf, context: &BaseContext) -> Result<Read
         layers: vec![layer],
         config: None,
         kind: Kind::Image,
+        built: None,
     })
 }
 
@@ -196,5 +202,6 @@ async fn debian(
         config: made.config,
         image: None,
         kind: Kind::Bare,
+        built: None,
     })
 }

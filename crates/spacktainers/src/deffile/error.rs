@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use oci_format::layer::tar::TarWriteError;
 use sif_format::deffile::Span;
+use sif_format::singularity::SingularityError;
 
 use crate::local_cache::LocalCacheError;
 use crate::registry::RegistryError;
+use crate::sandbox::SandboxError;
 use crate::sif::SifWriteError;
 use crate::sif::members::TreeReadError;
 use crate::sif::signing::SigningError;
@@ -16,14 +18,15 @@ use crate::source::SourceError;
 /// Why a definition file makes no SIF file.
 #[derive(Debug, thiserror::Error)]
 pub enum DeffileError {
-    /// It asks to run something.
-    #[error("`{section}` has to run while the image is built{}, and nothing can be run yet", if *.on_host { " (on this machine)" } else { "" })]
-    Runs {
-        /// The section.
-        section: String,
-        /// Whether it would run on the machine that builds.
-        on_host: bool,
-    },
+    /// A section that has to be executed and could not, or failed.
+    #[error(transparent)]
+    Script(#[from] SandboxError),
+    /// `-c` without a command.
+    #[error("`{0} -c` names no command")]
+    NoCommand(String),
+    /// An app whose name cannot be used.
+    #[error(transparent)]
+    App(#[from] SingularityError),
     /// It begins with something that is not read here.
     #[error("`Bootstrap: {0}` cannot be built from yet")]
     Source(&'static str),
@@ -99,7 +102,7 @@ impl DeffileError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Runs { .. } => "put what it installs into the source image, or build this one with Apptainer".to_owned(),
+            Self::Script(error) => error.hint()?.to_owned(),
             Self::Source(_) => "docker, docker-archive, oci, oci-archive, oras, localimage, debootstrap and scratch can be built from".to_owned(),
             Self::Unsigned { .. } => {
                 "say which public keys count: `[sif] keys = [\"FILE\"]` in spacktainers.toml, or `--key FILE`".to_owned()
@@ -142,10 +145,14 @@ impl DeffileError {
     /// Whether the definition file or what it names is to be mended, rather than the world around it.
     #[must_use]
     pub fn is_definition(&self) -> bool {
+        if let Self::Script(error) = self {
+            return error.is_command();
+        }
         matches!(
             self,
-            Self::Runs { .. }
-                | Self::Source(_)
+            Self::Source(_)
+                | Self::NoCommand(_)
+                | Self::App(_)
                 | Self::Empty
                 | Self::NoFile { .. }
                 | Self::Destination { .. }

@@ -3,12 +3,12 @@
 //! ```text
 //! BuildPlan ─► stages, in order: source ─► layers         begin.rs: registry, layout, archive, SIF file, Debian packages
 //!                                %files ─► one layer more  files.rs, stage_files.rs
+//!                                scripts ─► one layer more scripts.rs: %setup, %post, %appinstall, executed in a sandbox
 //!           ─► the last stage, with its scripts, labels and apps ─► SifInput
 //! ```
 //!
-//! Everything is a layer, so that what is written is written as any image is: in one stream, without a root file system on
-//! the disk, and without privileges. What has to *run* while the image is built (`%pre`, `%setup`, `%post`,
-//! `%appinstall`) is refused by name: there is no sandbox for it yet.
+//! Everything is a layer, so that what is written is written as any image is: in one stream, and without privileges. A root file
+//! system is unpacked only where something has to be executed ([`crate::sandbox`]).
 //!
 //! Start at [`prepare`].
 
@@ -16,12 +16,13 @@ mod begin;
 mod error;
 mod files;
 mod parts;
+mod scripts;
 mod stage_files;
 
 use std::path::Path;
 
 use oci_format::{Digest, ImageConfig};
-use sif_format::deffile::{BuildPlan, ExecutionPlace, FilesFrom, SectionKind, Source, Stage};
+use sif_format::deffile::{BuildPlan, FilesFrom, Source, Stage};
 use sif_format::singularity::{self, OciConfig};
 
 use crate::base::{self, BaseArchitecture, BaseContext, BaseSource, LockedBase};
@@ -29,8 +30,10 @@ use crate::sif::{SifFacts, SifInput};
 use crate::source::{self, LoadedLayer};
 
 use begin::{Kind, Ready};
+use scripts::{Executor, runs};
 
 pub use error::DeffileError;
+pub use scripts::Scripts;
 
 /// All that a SIF file of a definition file is made from.
 #[derive(Debug)]
@@ -52,25 +55,25 @@ impl Prepared {
     /// What [`crate::sif::write_sif`] wants.
     #[must_use]
     pub fn input(&self) -> SifInput<'_> {
-        let created = self
-            .config
-            .as_ref()
-            .and_then(|config| config.created.as_deref());
+        let config = self.config.as_ref();
         SifInput {
             layers: &self.layers,
             source: self.source.clone(),
             definition: self.definition.clone(),
             image: self.image,
             architecture: self.architecture.to_string(),
-            variant: self
-                .config
-                .as_ref()
-                .and_then(|config| config.variant.clone()),
-            time: created
-                .and_then(crate::assemble::parse_rfc3339)
-                .map_or(0, |it| it.0),
+            variant: config.and_then(|config| config.variant.clone()),
+            time: time(config),
         }
     }
+}
+
+/// The time that everything of ours is stamped with: that of the image that it begins with.
+fn time(config: Option<&ImageConfig>) -> u64 {
+    config
+        .and_then(|config| config.created.as_deref())
+        .and_then(crate::assemble::parse_rfc3339)
+        .map_or(0, |it| it.0)
 }
 
 impl Prepared {
@@ -107,7 +110,7 @@ fn facts_of(definition: &singularity::DefinitionParts, image: Option<Digest>) ->
 }
 
 /// What [`Prepared::facts`] will say, found out without fetching a layer; nothing where that takes more than a question
-/// to a registry: when files are copied into the image, or it does not come from a registry.
+/// to a registry: when files are copied into the image, scripts are executed, or it does not come from a registry.
 ///
 /// # Errors
 /// When the registry cannot be asked.
@@ -123,7 +126,7 @@ pub async fn facts_ahead(
     let Source::Docker(reference) = &stage.source else {
         return Ok(None);
     };
-    if !stage.files.is_empty() || stage.apps.iter().any(copies) {
+    if !stage.files.is_empty() || stage.apps.iter().any(copies) || runs(stage) {
         return Ok(None);
     }
     let source = BaseSource::Registry(reference.to_string());
@@ -137,66 +140,111 @@ pub async fn facts_ahead(
     Ok(Some(facts_of(&parts, Some(image.manifest))))
 }
 
-/// Brings all that the plan needs. Relative paths of `%files` are taken from `folder`, as Apptainer takes them from where
-/// the build is started.
+/// Brings all that the plan needs, and executes what it asks to. Relative paths of `%files` are taken from `folder`, as
+/// Apptainer takes them from where the build is started.
+///
+/// Without `%pre`, `%setup`, `%post`, `%appinstall` and `%test` nothing is executed.
 ///
 /// # Errors
-/// When something has to run, is not there, or cannot be fetched.
+/// When something is not there, cannot be fetched, cannot be executed here, or fails.
 pub async fn prepare(
     plan: &BuildPlan,
     folder: &Path,
     architecture: BaseArchitecture,
     context: &BaseContext,
+    scripts: &Scripts,
 ) -> Result<Prepared, DeffileError> {
     let mut warnings = Vec::new();
-    for execution in plan.executions() {
-        match execution.section {
-            SectionKind::Test => {
-                warnings.push("%test was not run: run it with `apptainer test FILE`".to_owned())
-            }
-            section => {
-                return Err(DeffileError::Runs {
-                    section: section.to_string(),
-                    on_host: execution.place == ExecutionPlace::Host,
-                });
-            }
-        }
-    }
+    let mut executor = Executor::new(scripts, folder, context);
     let mut ready: Vec<Ready> = Vec::new();
     for stage in &plan.stages {
+        executor.pre(stage, &mut warnings).await?;
         let mut begun = begin::begin(&stage.source, architecture, context, &mut warnings).await?;
-        add_files(stage, &mut begun, &ready, folder, context).await?;
+        let definition = parts::of(stage, plan.definition());
+        if runs(stage) {
+            executor.put_metadata(&definition, &mut begun).await?;
+        }
+        add_files(
+            stage,
+            Turn::BeforeSetup,
+            &mut begun,
+            &ready,
+            folder,
+            context,
+        )
+        .await?;
+        executor.setup(stage, &mut begun).await?;
+        add_files(stage, Turn::AfterSetup, &mut begun, &ready, folder, context).await?;
+        executor.post(stage, &mut begun).await?;
+        if executor.tests(stage) {
+            let prepared = prepared(&begun, definition, architecture)?;
+            executor.test(prepared).await?;
+        }
         ready.push(begun);
     }
     let (Some(stage), Some(last)) = (plan.last(), ready.pop()) else {
         return Err(DeffileError::Empty);
     };
-    let source = match (&last.config, last.kind) {
+    warnings.extend(executor.warnings());
+    let definition = parts::of(stage, plan.definition());
+    let mut prepared = prepared(&last, definition, architecture)?;
+    prepared.warnings = warnings;
+    Ok(prepared)
+}
+
+/// A stage as an image.
+fn prepared(
+    ready: &Ready,
+    mut definition: singularity::DefinitionParts,
+    architecture: BaseArchitecture,
+) -> Result<Prepared, DeffileError> {
+    if let Some(labels) = &ready.built {
+        definition.added_labels.clone_from(labels);
+    }
+    Ok(Prepared {
+        source_layers: ready.source_layers,
+        layers: ready.layers.clone(),
+        config: ready.config.clone(),
+        source: source_of(ready)?,
+        definition,
+        architecture,
+        image: ready.image,
+        warnings: Vec::new(),
+    })
+}
+
+/// What a stage's root file system is, for Apptainer's metadata.
+fn source_of(ready: &Ready) -> Result<singularity::Source, DeffileError> {
+    use singularity::Source;
+    let config = match (&ready.config, ready.kind) {
         (Some(config), Kind::Oci) => {
             let json = serde_json::to_value(&config.config).unwrap_or_default();
             let config = OciConfig::from_json(json);
-            singularity::Source::Oci(
-                config.map_err(|error| DeffileError::Config(error.to_string()))?,
-            )
+            Some(config.map_err(|error| DeffileError::Config(error.to_string()))?)
         }
-        (_, Kind::Image) => singularity::Source::Image,
-        _ => singularity::Source::Bare,
+        _ => None,
     };
-    Ok(Prepared {
-        source_layers: last.source_layers,
-        layers: last.layers,
-        config: last.config,
-        source,
-        definition: parts::of(stage, plan.definition()),
-        architecture,
-        image: last.image,
-        warnings,
+    Ok(match (config, ready.kind) {
+        (config, _) if ready.built.is_some() => Source::Built(config),
+        (Some(config), _) => Source::Oci(config),
+        (None, Kind::Image) => Source::Image,
+        (None, Kind::Oci | Kind::Bare) => Source::Bare,
     })
+}
+
+/// Files are copied before and after `%setup`, as Apptainer does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// `%appfiles`, and files from other stages.
+    BeforeSetup,
+    /// Files of the machine.
+    AfterSetup,
 }
 
 /// `%files` and `%appfiles`, each section a layer on top.
 async fn add_files(
     stage: &Stage,
+    turn: Turn,
     ready: &mut Ready,
     before: &[Ready],
     folder: &Path,
@@ -211,8 +259,12 @@ async fn add_files(
         .files
         .iter()
         .map(|files| (files.from, &files.transfers, None));
-    for (from, transfers, app) in sections.chain(apps) {
-        if transfers.is_empty() {
+    for (from, transfers, app) in apps.chain(sections) {
+        let own_turn = match (from, app) {
+            (FilesFrom::Host, None) => Turn::AfterSetup,
+            _ => Turn::BeforeSetup,
+        };
+        if transfers.is_empty() || turn != own_turn {
             continue;
         }
         let below = app.map_or_else(String::new, |name| format!("scif/apps/{name}"));

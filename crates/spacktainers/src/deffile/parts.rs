@@ -14,6 +14,7 @@ pub(super) fn of(stage: &Stage, text: &str) -> DefinitionParts {
         startscript: script(&stage.startscript),
         test: script(&stage.test),
         labels: stage.labels.clone(),
+        added_labels: IndexMap::new(),
         apps: stage
             .apps
             .iter()

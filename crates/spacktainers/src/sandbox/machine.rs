@@ -40,6 +40,12 @@ impl Machine {
         }
     }
 
+    /// Whether owners that commands set are in the result.
+    #[must_use]
+    pub fn keeps_owners(&self) -> bool {
+        self.owners() == Owners::Kept
+    }
+
     pub(super) fn bubblewrap(&self) -> Result<&Path, SandboxError> {
         self.bubblewrap.as_deref().ok_or(SandboxError::NoBubblewrap)
     }

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use oci_format::layer::compression::Decoder;
 use oci_format::layer::merge::{Kind, MergedTree};
 use oci_format::layer::tar::{Limits, Policy, TarReader};
-use sif_format::singularity::{self, EntryKind, ExistingRoot, MetadataObject, Notice, RootEntry};
+use sif_format::singularity::{
+    self, DefinitionParts, EntryKind, ExistingRoot, MetadataObject, Notice, RootEntry, Source,
+};
 
 use super::read_ahead::LAYER_LIMIT;
 use super::{SifInput, SifWriteError, facts};
@@ -33,6 +35,23 @@ pub(super) fn assemble(input: &SifInput<'_>, merged: &MergedTree) -> Result<Over
         objects: assembled.objects,
         notices: assembled.notices.iter().map(notice).collect(),
     })
+}
+
+/// What lies over the layers' tree when scripts are run: see [`singularity::before_scripts`].
+pub(crate) fn before_scripts(
+    layers: &[LoadedLayer],
+    source: &Source,
+    definition: &DefinitionParts,
+) -> Result<Vec<RootEntry>, SifWriteError> {
+    let tree = &super::merged_tree(layers)?;
+    let existing = Existing { layers, tree };
+    Ok(singularity::before_scripts(source, definition, &existing)?)
+}
+
+/// What lies over the layers' tree when all is done.
+pub(crate) fn finished(input: &SifInput<'_>) -> Result<Vec<RootEntry>, SifWriteError> {
+    let tree = super::merged_tree(input.layers)?;
+    Ok(assemble(input, &tree)?.entries)
 }
 
 fn notice(notice: &Notice) -> String {

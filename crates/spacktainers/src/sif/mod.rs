@@ -18,7 +18,7 @@ mod error;
 mod facts;
 pub mod inspect;
 pub mod members;
-mod metadata;
+pub(crate) mod metadata;
 mod read_ahead;
 pub mod same;
 mod shadow;
@@ -286,7 +286,7 @@ fn image_id(input: &SifInput<'_>) -> ImageId {
     for layer in input.layers {
         text.push_str(&layer.diff_id.to_string());
     }
-    if let Source::Oci(config) = &input.source {
+    if let Source::Oci(config) | Source::Built(Some(config)) = &input.source {
         text.push_str(&config.json.to_string());
     }
     ImageId::derived_from(text.as_bytes())

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Check(NamesArgs),
     /// Lists the containers with architecture, version and state
     List(NamesArgs),
-    /// Decides: from a definition and its `spack.lock` to `container.lock`
+    /// Decides: from a definition to `spack.lock`, out of what the mirrors hold, and to `container.lock`
     Lock(LockArgs),
     /// Shows what would be fetched, written and sent, and why
     Plan(PlanArgs),
@@ -124,17 +124,26 @@ pub(crate) struct LockArgs {
     /// Fail if a `container.lock` is missing or out of date, and write nothing
     #[arg(long)]
     pub(crate) check: bool,
-    /// Solve anew; without it only definitions that have no `spack.lock` are solved
+    /// Solve anew, by this solver. By default, definitions that have no `spack.lock` are solved out of what the mirrors hold,
+    /// and by Spack where nothing there fits and the settings or SPACK_ROOT name one
     #[arg(long, value_enum, value_name = "SOLVER", conflicts_with = "check")]
     pub(crate) with: Option<Solver>,
+    /// Solve definitions again although there is a `spack.lock`
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) update: bool,
     /// With `--with spack`: ask Spack even if it has solved the same before; mirrors may hold more now
     #[arg(long, requires = "with")]
     pub(crate) again: bool,
+    /// Show what each spec was chosen from, and what decided
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) explain: bool,
 }
 
 /// Who solves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Solver {
+    /// We do, out of what the mirrors hold
+    Cache,
     /// Real Spack, as `[spack]` in the settings or SPACK_ROOT names it
     Spack,
 }

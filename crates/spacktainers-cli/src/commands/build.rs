@@ -57,9 +57,14 @@ pub(super) fn build_all(
 ) -> Result<Exit, Failure> {
     distinct_targets(targets.templates, selected)?;
     block_on(async {
-        let (selected, mut worst) =
-            solve::missing_locks(project, selected.to_vec(), context).await?;
         let mut session = Session::new(&project.settings, &how.insecure, context).await?;
+        let (selected, mut worst) = match how.locked {
+            true => (selected.to_vec(), Exit::Done),
+            false => {
+                let (all, wish) = (selected.to_vec(), solve::Wish::default());
+                solve::locks(project, all, wish, &session, context).await?
+            }
+        };
         if how.build {
             farm::build_missing(project, &selected, how, &session, context).await?;
             session.goes_on();

@@ -1,4 +1,4 @@
-//! `lock`: from a definition and its `spack.lock` to `container.lock`.
+//! `lock`: from a definition to `spack.lock`, if there is none, and to `container.lock`.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use spacktainers::lock::LockError;
 use spacktainers::project::{Definition, DefinitionKind, Project};
 
 use super::session::{Session, build_failure, container_failure};
+use super::solve::{self, Wish};
 use super::{architecture, block_on, sound_project};
 use crate::args::LockArgs;
 use crate::context::{Context, Failure};
@@ -28,9 +29,10 @@ pub(super) fn run(args: &LockArgs, context: &Context) -> Result<Exit, Failure> {
         return check(&project, &containers, context);
     }
     block_on(async {
-        let (containers, mut worst) =
-            super::solve::with_spack(&project, containers, args, context).await?;
         let session = Session::new(&project.settings, &[], context).await?;
+        let wish = Wish::of(args);
+        let (containers, mut worst) =
+            solve::locks(&project, containers, wish, &session, context).await?;
         for definition in containers {
             match lock_one(&project, definition, args, &session, context).await {
                 Ok(()) => {}
@@ -87,11 +89,11 @@ pub(super) fn write_lock(container: &Container<'_>, locked: &Locked<'_>) -> Resu
 }
 
 /// Writes a file by way of a temporary name: it is the old one or the new one, never half of one.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     let folder = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".container.lock.")
+        .prefix(".spacktainers.lock.")
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     #[cfg(unix)]

@@ -115,6 +115,15 @@ impl BaseArchitecture {
         }
     }
 
+    /// The family of processors as Spack calls it.
+    #[must_use]
+    pub fn processor_family(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+
     /// From `amd64` or `arm64`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -78,7 +78,7 @@ impl ContainerError {
             Self::NotSolved { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display();
                 format!(
-                    "solve it with Spack: `spack -e {folder} concretize`, and put the `spack.lock` there"
+                    "`spacktainers lock` chooses from what the mirrors hold; or solve it with Spack: `spack -e {folder} concretize`, and put the `spack.lock` there"
                 )
             }
             Self::SpackLock { .. } => "solve the definition again with Spack".to_owned(),

@@ -20,6 +20,7 @@ mod make;
 mod prefixes;
 mod recipes;
 mod sharing;
+mod solve;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -49,6 +50,7 @@ pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
 pub use gather::Gathered;
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
+pub use solve::{SolveError, known, solve};
 
 /// What the author and the project say about one container.
 pub struct BuildInput<'a> {

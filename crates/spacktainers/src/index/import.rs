@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::io::{Read, Write as _};
 
-use spack_format::concrete::{ConcreteSpec, VariantValue};
+use spack_format::concrete::{ConcreteSpec, Edge, VariantValue};
 use spack_format::dag_hash::DagHash;
 use spack_format::database::{StreamError, StreamedRecord, stream};
 
 use super::error::IndexFault;
-use super::table::{Row, deptypes_number};
+use super::table::{Row, TEXTS, deptypes_number};
 use crate::local_cache::{BlobWriter, LocalCache};
 
 /// Reads the text of an index to its end; the JSON of its specs goes into the local cache, the table is returned.
@@ -48,19 +48,30 @@ impl Importer {
         let spec = &record.spec;
         let number = self.number(spec.hash)?;
         let first = count(self.edges.len())?;
-        for edge in &spec.edges {
+        let mut sorted: Vec<&Edge> = spec.edges.iter().collect();
+        sorted.sort_by_key(|it| (&it.name, it.deptypes, &it.virtuals));
+        for edge in sorted {
             let child = self.number(edge.hash)?;
             let virtuals = self.text(&edge.virtuals.join(","))?;
             self.edges
                 .push([child, deptypes_number(edge.deptypes), virtuals]);
         }
         let arch = &spec.arch;
+        let prefix = spec.external.as_ref().and_then(|it| it.path.as_deref());
         let row = Row {
             hash: spec.hash,
-            name: self.text(&spec.name)?,
-            version: self.text(&spec.version)?,
-            arch: self.text(&format!("{} {} {}", arch.platform, arch.os, arch.target))?,
-            variants: self.text(&variants(spec))?,
+            texts: [
+                self.text(&spec.name)?,
+                self.text(&spec.version)?,
+                self.text(&format!("{} {} {}", arch.platform, arch.os, arch.target))?,
+                self.text(&variants(spec))?,
+                self.text(&flags(spec))?,
+                self.text(&spec.patches.join(","))?,
+                self.text(spec.namespace.as_deref().unwrap_or_default())?,
+                self.text(&compiler(spec))?,
+                self.text(prefix.unwrap_or_default())?,
+            ],
+            has_edges: tells_edges(spec),
             edges: (first, count(self.edges.len())?),
             in_build_cache: record.in_build_cache,
             is_external: spec.is_external(),
@@ -84,10 +95,8 @@ impl Importer {
         self.numbers.insert(hash, number);
         self.rows.push(Row {
             hash,
-            name: 0,
-            version: 0,
-            arch: 0,
-            variants: 0,
+            texts: [0; TEXTS],
+            has_edges: true,
             edges: (0, 0),
             in_build_cache: false,
             is_external: false,
@@ -145,4 +154,33 @@ fn variants(spec: &ConcreteSpec) -> String {
     let all = spec.variants.iter();
     let all: serde_json::Map<_, _> = all.map(|(name, it)| (name.clone(), value(it))).collect();
     serde_json::Value::from(all).to_string()
+}
+
+fn flags(spec: &ConcreteSpec) -> String {
+    let set = spec.flags.iter().filter(|(_, flags)| !flags.is_empty());
+    let set: serde_json::Map<_, _> = set
+        .map(|(kind, flags)| (kind.clone(), flags.as_slice().into()))
+        .collect();
+    if set.is_empty() {
+        return String::new();
+    }
+    serde_json::Value::from(set).to_string()
+}
+
+/// The compiler of a node of an old format, or of one that was such once: `gcc@=12.2.0`.
+fn compiler(spec: &ConcreteSpec) -> String {
+    match (&spec.annotations, &spec.compiler) {
+        (Some(annotations), _) => annotations.compiler.clone().unwrap_or_default(),
+        (None, Some(compiler)) => format!("{}@={}", compiler.name, compiler.version),
+        (None, None) => String::new(),
+    }
+}
+
+/// Whether edges tell of direct dependencies.
+fn tells_edges(spec: &ConcreteSpec) -> bool {
+    let original = match &spec.annotations {
+        Some(annotations) => annotations.original_specfile_version,
+        None => spec.format.number(),
+    };
+    original >= 5 && !(spec.is_external() && spec.edges.is_empty())
 }

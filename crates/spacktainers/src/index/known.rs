@@ -13,11 +13,31 @@ use spack_format::dag_hash::DagHash;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(pub(super) u32);
 
+impl Symbol {
+    /// Its place among all symbols, for tables beside [`KnownSpecs`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A spec of [`KnownSpecs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpecId(pub(super) u32);
 
 impl SpecId {
+    /// The spec of this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// Its place among all specs, for tables beside [`KnownSpecs`].
     #[must_use]
     pub const fn index(self) -> usize {
@@ -38,6 +58,18 @@ pub struct KnownSpec {
     pub arch: Symbol,
     /// Variants, as a JSON object.
     pub variants: Symbol,
+    /// Compiler flags, as a JSON object.
+    pub flags: Symbol,
+    /// Checksums of patches, with commas between.
+    pub patches: Symbol,
+    /// The namespace of the recipe; empty for none.
+    pub namespace: Symbol,
+    /// The compiler as a spec, where it is an attribute; else empty.
+    pub compiler: Symbol,
+    /// For externals: the prefix.
+    pub prefix: Symbol,
+    /// Whether edges tell of direct dependencies, which those of old formats and bare externals do not.
+    pub has_edges: bool,
     /// Whether its binary is in a build cache.
     pub in_build_cache: bool,
     /// Whether Spack only points at it.
@@ -90,6 +122,12 @@ impl KnownSpecs {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.specs.is_empty()
+    }
+
+    /// How many different texts there are; numbers of symbols are below.
+    #[must_use]
+    pub fn symbols(&self) -> usize {
+        self.texts.len()
     }
 
     /// All specs, in the order of mirrors and their indices.
@@ -189,6 +227,12 @@ impl KnownSpecs {
             version: empty,
             arch: empty,
             variants: empty,
+            flags: empty,
+            patches: empty,
+            namespace: empty,
+            compiler: empty,
+            prefix: empty,
+            has_edges: true,
             in_build_cache: false,
             is_external: false,
             is_recorded: false,

@@ -25,6 +25,8 @@ mod known;
 mod source;
 mod table;
 #[cfg(test)]
+pub(crate) mod test_index;
+#[cfg(test)]
 mod tests;
 
 pub use error::{IndexError, IndexFault};

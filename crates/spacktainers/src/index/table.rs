@@ -4,7 +4,8 @@
 //! u64 ×3            numbers of texts, specs and edges
 //! 32 bytes          SHA-256 of the file with the JSON of the specs
 //! u32 × texts       length of each text; then the texts
-//! 68 bytes × specs  hash, name, version, arch, variants, first edge, one past the last, flags, JSON: length, offset
+//! 88 bytes × specs  hash; name, version, arch, variants, flags, patches, namespace, compiler, prefix (numbers of texts);
+//!                   first edge, one past the last; marks; JSON: length, offset
 //! 12 bytes × edges  dependency (by number), deptypes, virtuals
 //! ```
 //!
@@ -24,12 +25,16 @@ use super::known::{KnownEdge, KnownSpecs, SpecId, Symbol, TextPlace};
 use crate::content::Content;
 use crate::local_cache::LocalCache;
 
-pub(super) const SPEC_BYTES: usize = 32 + 9 * 4;
+pub(super) const SPEC_BYTES: usize = 32 + 14 * 4;
 pub(super) const EDGE_BYTES: usize = 12;
+
+/// How many texts a record names.
+pub(super) const TEXTS: usize = 9;
 
 const IN_BUILD_CACHE: u32 = 1;
 const EXTERNAL: u32 = 2;
 const RECORDED: u32 = 4;
+const HAS_EDGES: u32 = 8;
 /// The number of the node format starts at this bit.
 const FORMAT_BIT: u32 = 8;
 
@@ -37,10 +42,9 @@ const FORMAT_BIT: u32 = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) hash: DagHash,
-    pub(super) name: u32,
-    pub(super) version: u32,
-    pub(super) arch: u32,
-    pub(super) variants: u32,
+    /// Numbers of texts, in the order of the table.
+    pub(super) texts: [u32; TEXTS],
+    pub(super) has_edges: bool,
     pub(super) edges: (u32, u32),
     pub(super) in_build_cache: bool,
     pub(super) is_external: bool,
@@ -56,18 +60,16 @@ impl Row {
         let flags = flag(self.in_build_cache, IN_BUILD_CACHE)
             | flag(self.is_external, EXTERNAL)
             | flag(self.format.is_some(), RECORDED)
+            | flag(self.has_edges, HAS_EDGES)
             | self.format.map_or(0, |it| it.number() << FORMAT_BIT);
-        for number in [
-            self.name,
-            self.version,
-            self.arch,
-            self.variants,
+        let rest = [
             self.edges.0,
             self.edges.1,
             flags | (u32::try_from(self.offset >> 32).unwrap_or(0) << 16),
             self.length,
             (self.offset & u64::from(u32::MAX)) as u32,
-        ] {
+        ];
+        for number in self.texts.iter().chain(&rest) {
             out.extend_from_slice(&number.to_le_bytes());
         }
     }
@@ -120,8 +122,10 @@ fn decode_or_nothing(bytes: &[u8], cache: &LocalCache, known: &mut KnownSpecs) -
         let mut fields = numbers(row.get(32..)?);
         let mut next = || fields.next();
         let symbol = |number: u32| symbols.get(number as usize).copied();
-        let (name, version) = (symbol(next()?)?, symbol(next()?)?);
-        let (arch, variants) = (symbol(next()?)?, symbol(next()?)?);
+        let mut texts = [empty; TEXTS];
+        for text in &mut texts {
+            *text = symbol(next()?)?;
+        }
         let (first, last) = (next()? as usize, next()? as usize);
         let (flags, length, offset) = (next()?, next()?, next()?);
         if flags & RECORDED == 0 {
@@ -135,8 +139,18 @@ fn decode_or_nothing(bytes: &[u8], cache: &LocalCache, known: &mut KnownSpecs) -
         spec.is_recorded = true;
         spec.is_external = flags & EXTERNAL != 0;
         spec.format = NodeFormat::from_number(flags >> FORMAT_BIT & 0xff)?;
-        (spec.name, spec.version) = (name, version);
-        (spec.arch, spec.variants) = (arch, variants);
+        spec.has_edges = flags & HAS_EDGES != 0;
+        [
+            spec.name,
+            spec.version,
+            spec.arch,
+            spec.variants,
+            spec.flags,
+            spec.patches,
+            spec.namespace,
+            spec.compiler,
+            spec.prefix,
+        ] = texts;
         spec.text = TextPlace {
             file,
             length,

@@ -64,8 +64,11 @@ fn same(known: &KnownSpecs, index: &BuildCacheIndex) {
             let virtuals = known.text(edge.virtuals).to_owned();
             (known.get(edge.child).hash, edge.deptypes, virtuals)
         });
-        let expected = record.spec.edges.iter();
-        let expected = expected.map(|it| (it.hash, it.deptypes, it.virtuals.join(",")));
+        let mut expected: Vec<_> = record.spec.edges.iter().collect();
+        expected.sort_by_key(|it| (&it.name, it.deptypes, &it.virtuals));
+        let expected = expected
+            .into_iter()
+            .map(|it| (it.hash, it.deptypes, it.virtuals.join(",")));
         assert!(edges.eq(expected), "edges of {}", record.spec);
         assert_eq!(known.read(id).expect("its text"), record.spec);
     }

@@ -2,7 +2,9 @@
 //!
 //! Pure. A `spack.lock` that somebody solved once is a decision; here it is only checked that it is the decision for
 //! *this* definition, that its hashes are what they say, and that it keeps the project's requirements. Start at
-//! [`decide`].
+//! [`decide`]. Where there is no lock, [`from_cache`] makes one.
+
+pub mod from_cache;
 
 use std::collections::BTreeMap;
 

@@ -15,14 +15,13 @@ use spacktainers::diagnostic::{Diagnostic, Sources};
 use spacktainers::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 use spacktainers::openpgp::SecretKey;
 use spacktainers::project::{Settings, deffile_diagnostic};
-use spacktainers::sandbox::Machine;
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
 use spacktainers::source::{self, ImageSource, LoadedImage, SourceError};
 use spacktainers::unpack::unpack_file;
 
-use super::session::{Session, public_keys};
+use super::session::{Session, machine, public_keys};
 use super::{architecture, block_on};
 use crate::args::{ScriptHow, SifArgs, SifCommand, SifCompression, SifHow, SifMakeArgs};
 use crate::context::{Context, Failure};
@@ -243,20 +242,8 @@ async fn of_deffile(
 
 /// How scripts are executed: with what the machine offers, and with its proxies.
 pub(super) fn scripts(how: &ScriptHow, context: &Context) -> Scripts {
-    let search: Vec<PathBuf> = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect())
-        .unwrap_or_default();
-    let mut machine = Machine::new(&search, super::run::is_root());
-    // Both spellings are in use. Docker hands on the same ones.
-    for name in ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy"] {
-        for name in [name.to_owned(), name.to_uppercase()] {
-            if let Ok(value) = std::env::var(&name) {
-                machine.environment.push((name, value));
-            }
-        }
-    }
     Scripts {
-        machine,
+        machine: machine(),
         are_tests_run: !how.no_test,
         are_results_forgotten: how.no_cache,
         newest: Some(context.created.0).filter(|it| *it > 0),

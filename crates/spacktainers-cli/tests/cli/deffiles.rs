@@ -130,14 +130,6 @@ fn faults_are_shown_where_they_are() {
         .says("thing.def:15:5");
     stage.write(
         "thing.def",
-        "Bootstrap: docker\nFrom: a/b:1\n\n%post\n    apt-get update\n",
-    );
-    stage
-        .run(&["sif", "thing.def", "-o", "thing.sif"])
-        .ends(2)
-        .says("`%post` has to run");
-    stage.write(
-        "thing.def",
         "Bootstrap: oci\nFrom: image:v1\n%evironment\n    export A=b\n",
     );
     stage

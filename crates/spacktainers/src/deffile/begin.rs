@@ -29,8 +29,8 @@ pub(super) enum Kind {
 /// A stage that is there.
 pub(super) struct Ready {
     pub(super) layers: Vec<LoadedLayer>,
-    /// How many of them belong to the image of [`Ready::image`].
-    pub(super) source_layers: usize,
+    /// Besides the image that it begins with and the definition: digests of what decides about the layers.
+    pub(super) inputs: Vec<Digest>,
     pub(super) config: Option<ImageConfig>,
     pub(super) image: Option<Digest>,
     pub(super) kind: Kind,
@@ -62,7 +62,7 @@ pub(super) async fn begin(
         Source::Scratch => {
             return Ok(Ready {
                 layers: Vec::new(),
-                source_layers: 0,
+                inputs: Vec::new(),
                 config: None,
                 image: None,
                 kind: Kind::Bare,
@@ -87,7 +87,10 @@ pub(super) async fn begin(
     };
     let loaded = source::load(&image, architecture, context).await?;
     Ok(Ready {
-        source_layers: loaded.manifest.map_or(0, |_| loaded.layers.len()),
+        inputs: match loaded.manifest {
+            Some(_) => Vec::new(),
+            None => loaded.layers.iter().map(|it| it.diff_id).collect(),
+        },
         layers: loaded.layers,
         config: Some(loaded.config),
         image: loaded.manifest,
@@ -102,7 +105,7 @@ async fn image_of_apptainer(path: PathBuf, context: &BaseContext) -> Result<Read
     let layer = base::blocking(move || members::as_layer(&path, &cache)).await?;
     Ok(Ready {
         image: Some(layer.diff_id),
-        source_layers: 1,
+        inputs: Vec::new(),
         layers: vec![layer],
         config: None,
         kind: Kind::Image,
@@ -197,8 +200,8 @@ async fn debian(
         });
     }
     Ok(Ready {
+        inputs: layers.iter().map(|it| it.diff_id).collect(),
         layers,
-        source_layers: 0,
         config: made.config,
         image: None,
         kind: Kind::Bare,

@@ -39,8 +39,8 @@ pub use scripts::Scripts;
 #[derive(Debug)]
 pub struct Prepared {
     layers: Vec<LoadedLayer>,
-    /// How many of them are the image's that it begins with.
-    source_layers: usize,
+    /// Besides the image that it begins with and the definition: digests of what decides about the layers.
+    inputs: Vec<Digest>,
     config: Option<ImageConfig>,
     source: singularity::Source,
     definition: singularity::DefinitionParts,
@@ -78,13 +78,13 @@ fn time(config: Option<&ImageConfig>) -> u64 {
 
 impl Prepared {
     /// What is known of the file before it is written: the definition file, the image that it begins with, and a digest
-    /// of the layers on top of that.
+    /// of the files that are copied. What scripts make of these is not part of it: the same script may make something else
+    /// on another machine or day, and that is no reason to publish again.
     #[must_use]
     pub fn facts(&self) -> SifFacts {
-        let own = self.layers.get(self.source_layers..).unwrap_or_default();
-        let own: Vec<String> = own.iter().map(|it| it.diff_id.to_string()).collect();
+        let inputs: Vec<String> = self.inputs.iter().map(ToString::to_string).collect();
         SifFacts {
-            lock: (!own.is_empty()).then(|| Digest::of(own.join("\n").as_bytes())),
+            lock: (!inputs.is_empty()).then(|| Digest::of(inputs.join("\n").as_bytes())),
             ..facts_of(&self.definition, self.image)
         }
     }
@@ -110,7 +110,7 @@ fn facts_of(definition: &singularity::DefinitionParts, image: Option<Digest>) ->
 }
 
 /// What [`Prepared::facts`] will say, found out without fetching a layer; nothing where that takes more than a question
-/// to a registry: when files are copied into the image, scripts are executed, or it does not come from a registry.
+/// to a registry: when files are copied into the image, or it does not come from a registry.
 ///
 /// # Errors
 /// When the registry cannot be asked.
@@ -126,7 +126,7 @@ pub async fn facts_ahead(
     let Source::Docker(reference) = &stage.source else {
         return Ok(None);
     };
-    if !stage.files.is_empty() || stage.apps.iter().any(copies) || runs(stage) {
+    if !stage.files.is_empty() || stage.apps.iter().any(copies) {
         return Ok(None);
     }
     let source = BaseSource::Registry(reference.to_string());
@@ -202,7 +202,7 @@ fn prepared(
         definition.added_labels.clone_from(labels);
     }
     Ok(Prepared {
-        source_layers: ready.source_layers,
+        inputs: ready.inputs.clone(),
         layers: ready.layers.clone(),
         config: ready.config.clone(),
         source: source_of(ready)?,
@@ -276,14 +276,20 @@ async fn add_files(
         let made = match from {
             FilesFrom::Host => {
                 let folder = folder.to_owned();
-                base::blocking(move || files::layer(&transfers, &folder, &below, &layers, &cache))
-                    .await?
+                let made = base::blocking(move || {
+                    files::layer(&transfers, &folder, &below, &layers, &cache)
+                })
+                .await?;
+                ready.inputs.push(made.diff_id);
+                made
             }
             FilesFrom::Stage(index) => {
-                let source = before
-                    .get(index)
-                    .map(|it| it.layers.clone())
-                    .unwrap_or_default();
+                let source = before.get(index);
+                if let Some(source) = source {
+                    ready.inputs.extend(source.image);
+                    ready.inputs.extend(&source.inputs);
+                }
+                let source = source.map(|it| it.layers.clone()).unwrap_or_default();
                 base::blocking(move || stage_files::layer(&transfers, &source, &layers, &cache))
                     .await?
             }

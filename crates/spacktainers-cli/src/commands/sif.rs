@@ -15,6 +15,7 @@ use spacktainers::diagnostic::{Diagnostic, Sources};
 use spacktainers::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 use spacktainers::openpgp::SecretKey;
 use spacktainers::project::{Settings, deffile_diagnostic};
+use spacktainers::publish::remove_stale;
 use spacktainers::sif::inspect::{self, SifOpenError};
 use spacktainers::sif::signing::{self, SigningError};
 use spacktainers::sif::{SifInput, SifSummary, SifWriteError, SquashfsOptions, write_sif};
@@ -322,6 +323,7 @@ fn write_whole(
         .parent()
         .filter(|it| !it.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    remove_stale(folder, SystemTime::now());
     let mut file = tempfile::Builder::new()
         .prefix(".spacktainers-")
         .permissions(fs::Permissions::from_mode(0o777))

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -239,4 +239,37 @@ fn a_run_killed_at_any_time_leaves_what_was_there() {
         }
     }
     assert!(caught > 0, "no run was killed while it wrote");
+}
+
+#[test]
+fn what_killed_runs_left_goes_after_a_day() {
+    let stage = Stage::demo();
+    stage.build("oci:image:v1").ends(0);
+    let ways: [&[&str]; 2] = [
+        &["sif", "oci:image:v1", "-o", "out.sif"],
+        &[
+            "build",
+            "spike",
+            "--to",
+            "sif:other.sif",
+            "--allow-missing-libraries",
+        ],
+    ];
+    for way in ways {
+        let left = |name: &str, hours: u64| {
+            let file = fs::File::create(stage.path(name)).expect("a file");
+            let age = Duration::from_secs(hours * 3600);
+            file.set_modified(SystemTime::now() - age).expect("a time");
+        };
+        left(".spacktainers-old", 25);
+        left(".spacktainers-new", 1);
+        left("another", 25);
+        stage.run(way).ends(0);
+        assert!(!stage.path(".spacktainers-old").exists(), "{way:?}");
+        assert!(
+            stage.path(".spacktainers-new").exists(),
+            "{way:?}: it may be in use"
+        );
+        assert!(stage.path("another").exists(), "{way:?}");
+    }
 }

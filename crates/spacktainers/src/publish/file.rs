@@ -55,8 +55,13 @@ fn create(directory: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-/// Removes what killed processes left in `directory`; failing to is no reason to stop.
-pub(super) fn remove_stale(directory: &Path, now: SystemTime) {
+/// Removes files that killed processes left in `directory`, an empty path being the working directory: those with a temporary
+/// name that nobody has written to for a day. Failing to is no reason to stop.
+pub fn remove_stale(directory: &Path, now: SystemTime) {
+    let directory = match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
+    };
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };

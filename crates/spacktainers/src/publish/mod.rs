@@ -54,6 +54,7 @@ use made_sif::{Form, OnceMade, Origin};
 
 pub use ahead::{Ahead, send_ahead};
 pub use existing::{Existing, existing};
+pub use file::remove_stale;
 pub use has_sif::has_sif;
 pub(crate) use made_sif::digest as digest_of_file;
 pub use oras::{SIF_LAYER, SifArtifact, find_sif};

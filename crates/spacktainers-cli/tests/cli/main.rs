@@ -5,6 +5,7 @@
 //! - [`epilogues`]: what finishes an image;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
+//! - [`caching`]: build caches, against real Spack;
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
@@ -15,6 +16,7 @@
 
 mod apptainer;
 mod building;
+mod caching;
 mod deffiles;
 mod epilogues;
 mod faults;

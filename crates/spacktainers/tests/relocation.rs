@@ -104,7 +104,11 @@ fn relocated(
     root: &str,
     cache: &LocalCache,
 ) -> Vec<Result<Relocated, RelocateError>> {
-    let prefix = |package: &Package| format!("{root}/{}", package.built.relative_prefix);
+    // Spack 1.x's own projection, which is not that of older archives.
+    let prefix = |package: &Package| {
+        let name = package.built.relative_prefix.rsplit('/').next();
+        format!("{root}/linux-x86_64_v3/{}", name.unwrap_or_default())
+    };
     let by_hash: BTreeMap<DagHash, String> =
         packages.iter().map(|it| (it.hash, prefix(it))).collect();
     let places = Places::new(root, packages.iter().map(|it| (prefix(it), &*it.record)));
@@ -201,30 +205,28 @@ fn expected(listing: &Path) -> BTreeMap<String, Fact> {
     all
 }
 
-#[test]
-fn a_relocated_store_is_what_spack_installs() {
-    let test = "a_relocated_store_is_what_spack_installs";
-    let Some(fixtures) = fixtures(test) else {
-        return;
-    };
-    let text = fs::read_to_string(fixtures.join("envs/small/spack.lock")).expect("a lock");
-    let lock = SpackLockfile::parse(&text).expect("Spack wrote it");
-    let packages = packages(&fixtures.join("caches/small-v3"));
-    assert_eq!(packages.len(), 12);
+/// Relocates the packages of a mirror to `root` and compares them with the listing of what Spack has there. The second time,
+/// nothing is computed.
+fn compare(fixtures: &Path, environment: &str, mirror: &str, root: &str, listing_of_spack: &Path) {
+    let lock = fixtures.join(format!("envs/{environment}/spack.lock"));
+    let lock = SpackLockfile::parse(&fs::read_to_string(lock).expect("a lock"));
+    let lock = lock.expect("Spack wrote it");
+    let packages = packages(&fixtures.join("caches").join(mirror));
+    assert!(packages.len() > 4, "{}", packages.len());
     let folder = tempfile::tempdir().expect("a folder");
     let cache = LocalCache::open(folder.path()).expect("opens");
     let mut ours = BTreeMap::new();
-    let mut again = Vec::new();
-    for relocated in relocated(&packages, &lock, "/opt/fxroot", &cache) {
+    let mut digests = Vec::new();
+    for relocated in relocated(&packages, &lock, root, &cache) {
         let relocated = relocated.expect("fits");
-        listing(&relocated, "/opt/fxroot", &mut ours);
+        listing(&relocated, root, &mut ours);
         for left in &relocated.left {
             let is_known = left.why == LeftBecause::Metadata || left.why == LeftBecause::Opaque;
             assert!(is_known, "{left:?}");
         }
-        again.push(relocated.digest);
+        digests.push(relocated.digest);
     }
-    let mut theirs = expected(&fixtures.join("expected/small-store-relocated.jsonl"));
+    let mut theirs = expected(listing_of_spack);
     for all in [&mut ours, &mut theirs] {
         all.retain(|path, _| !path.ends_with(".spack/install_times.json"));
     }
@@ -237,10 +239,48 @@ fn a_relocated_store_is_what_spack_installs() {
         .collect();
     assert!(wrong.is_empty(), "{} differ: {wrong:#?}", wrong.len());
 
-    // The second time, nothing is computed.
-    let remembered: Vec<Digest> = relocated(&packages, &lock, "/opt/fxroot", &cache)
+    let again: Vec<Digest> = relocated(&packages, &lock, root, &cache)
         .into_iter()
         .map(|it| it.expect("remembered").digest)
         .collect();
-    assert_eq!(remembered, again);
+    assert_eq!(digests, again);
+}
+
+#[test]
+fn a_relocated_store_is_what_spack_installs() {
+    let test = "a_relocated_store_is_what_spack_installs";
+    let Some(fixtures) = fixtures(test) else {
+        return;
+    };
+    let listing = fixtures.join("expected/small-store-relocated.jsonl");
+    compare(&fixtures, "small", "small-v3", "/opt/fxroot", &listing);
+}
+
+/// `SPACKTAINERS_RELOCATED` names a file of JSON lines: `environment` and `mirror` of the fixtures, `root`, and `listing`, the
+/// file of what Spack installed there.
+#[test]
+fn stores_at_other_roots_are_what_spack_installs() {
+    let test = "stores_at_other_roots_are_what_spack_installs";
+    let Some(fixtures) = fixtures(test) else {
+        return;
+    };
+    let Some(list) = std::env::var_os("SPACKTAINERS_RELOCATED") else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {test}: no other stores; name their list by SPACKTAINERS_RELOCATED"
+        );
+        return;
+    };
+    for line in fs::read_to_string(list).expect("a list").lines() {
+        let store: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let text = |key: &str| store[key].as_str().expect("a text");
+        let listing = Path::new(text("listing"));
+        compare(
+            &fixtures,
+            text("environment"),
+            text("mirror"),
+            text("root"),
+            listing,
+        );
+    }
 }

@@ -58,6 +58,16 @@ impl PrefixMap {
         })
     }
 
+    /// The map of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            pairs: Vec::new(),
+            stems: Vec::new(),
+            longest: 0,
+        }
+    }
+
     /// Whether nothing moves: no file is touched then.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,6 +10,7 @@ use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
 use spacktainers::deffile;
 use spacktainers::event::{Event, Reporter as _};
+use spacktainers::layer::relocate::Left;
 use spacktainers::project::{Definition, DefinitionKind, Project};
 use spacktainers::publish::{
     Placeholders, PublishError, Receipt, Target, existing, has_sif, publish, publish_sif,
@@ -185,6 +186,7 @@ impl Job<'_> {
             made: &made,
             outcomes: &outcomes,
             gathered: locked.gathered,
+            left: locked.left().map(left_json).collect(),
             fetched: self.context.reporter.fetched() - before,
             took: start.elapsed(),
         });
@@ -410,6 +412,7 @@ impl Job<'_> {
                 "fetched": summary.fetched,
                 "reused": summary.gathered.reused,
                 "seconds": summary.took.as_secs_f64(),
+                "prefixes_left": summary.left,
                 "targets": targets,
             });
             printer::out(&document.to_string());
@@ -444,6 +447,8 @@ struct Summary<'a> {
     made: &'a Made,
     outcomes: &'a [Result<Receipt, PublishError>],
     gathered: Gathered,
+    /// What stays of the build in relocated packages.
+    left: Vec<Value>,
     /// Bytes that came over a network, for packages and base.
     fetched: u64,
     took: Duration,
@@ -471,6 +476,17 @@ impl std::fmt::Display for Why {
             Self::Asked => f.write_str("--force was given"),
         }
     }
+}
+
+/// A file that still names the prefix of the build.
+fn left_json((package, left): (&str, &Left)) -> Value {
+    json!({
+        "package": package,
+        "file": left.file,
+        "offset": left.offset,
+        "count": left.count,
+        "why": left.why,
+    })
 }
 
 /// The targets of one container.

@@ -9,6 +9,7 @@
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
+//! - [`relocation`]: packages that lie elsewhere than where they were built;
 //! - [`running`]: images that run;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
 //! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
@@ -22,6 +23,7 @@ mod epilogues;
 mod faults;
 mod interruptions;
 mod publishing;
+mod relocation;
 mod running;
 mod sif;
 mod sif_faults;

@@ -13,14 +13,14 @@ use crate::support::{Stage, fixtures, skipped};
 
 /// What there is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Thing {
+pub(crate) enum Thing {
     Directory,
     File { mode: u32, digest: Digest },
     Link(String),
 }
 
 /// All that the image's layers hold; hard links are the files that they name.
-fn tree(stage: &Stage, layout: &str) -> BTreeMap<String, Thing> {
+pub(crate) fn tree(stage: &Stage, layout: &str) -> BTreeMap<String, Thing> {
     let json = |path: &str| -> serde_json::Value {
         serde_json::from_str(&stage.read(path)).expect("JSON")
     };
@@ -59,7 +59,7 @@ fn tree(stage: &Stage, layout: &str) -> BTreeMap<String, Thing> {
 }
 
 /// A listing of the fixtures: JSON lines of `path`, `type`, `mode`, `target`, `sha256`.
-fn listing(text: &str) -> BTreeMap<String, serde_json::Value> {
+pub(crate) fn listing(text: &str) -> BTreeMap<String, serde_json::Value> {
     let rows = text.lines().map(|line| {
         let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
         (row["path"].as_str().expect("a path").to_owned(), row)

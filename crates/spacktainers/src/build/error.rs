@@ -6,6 +6,7 @@ use crate::assemble;
 use crate::base::BaseError;
 use crate::epilogue::EpilogueError;
 use crate::fetch::{FailureKind, FetchError, FindError, Missing};
+use crate::layer::relocate::RelocateError;
 use crate::layer::{PackError, ScanError};
 use crate::libraries::Findings;
 use crate::lock::LockError;
@@ -52,6 +53,28 @@ pub enum BuildError {
         package: String,
         /// Why not.
         source: ScanError,
+    },
+    /// Packages cannot be moved to the install root that the settings ask for.
+    #[error("packages cannot be relocated:{}", list_errors(.0))]
+    Relocate(Vec<RelocateError>),
+    /// What an archive or the settings say of a prefix is none.
+    #[error("{package} cannot be relocated")]
+    PrefixMap {
+        /// Which package.
+        package: String,
+        /// Why not.
+        source: spack_format::relocation::PrefixMapError,
+    },
+    /// The first line of a wrapped script names `sbang`, and has a limit.
+    #[error(
+        "the install root `{root}` is too long: the path of `sbang` below it has {sbang} bytes, and the first line of a script takes {}",
+        spack_format::relocation::shebang::LIMIT
+    )]
+    LongRoot {
+        /// The root before padding.
+        root: String,
+        /// Bytes of the path.
+        sbang: usize,
     },
     /// What Spack recorded in an archive cannot be read.
     #[error("`.spack/binary_distribution` of {package} cannot be read")]
@@ -121,6 +144,7 @@ impl BuildError {
             Self::SpackLock(_)
             | Self::Mismatch(_)
             | Self::Compose(ComposeError::View(_))
+            | Self::LongRoot { .. }
             | Self::Layers { .. } => ErrorKind::Definition,
             Self::Missing(_) => ErrorKind::Missing,
             // A forged package matters more than a mirror that is away.
@@ -134,7 +158,12 @@ impl BuildError {
                 .map(|error| of_failure(error.kind()))
                 .max()
                 .unwrap_or(ErrorKind::Fault),
+            Self::Relocate(errors) if !errors.iter().any(RelocateError::is_verification) => {
+                ErrorKind::Fault
+            }
             Self::Scan { .. }
+            | Self::Relocate(_)
+            | Self::PrefixMap { .. }
             | Self::BinaryDistribution { .. }
             | Self::Prefix { .. }
             | Self::Libraries(_) => ErrorKind::Unverified,
@@ -169,9 +198,10 @@ impl BuildError {
                 "build them with --build, or with Spack, and push them to one of the mirrors: `spack buildcache push MIRROR /HASH…`".to_owned()
             }
             Self::Prefix { .. } => {
-                "leave `[install] root` out to use the packages where they were built; relocation is not supported yet"
+                "name the place where all packages shall lie by `[install] root` in the settings: those that were built for another are relocated"
                     .to_owned()
             }
+            Self::Relocate(errors) => errors.iter().find_map(RelocateError::hint)?.to_owned(),
             Self::Libraries(_) => {
                 "add to the base what brings these libraries, or accept that they are missing with --allow-missing-libraries"
                     .to_owned()

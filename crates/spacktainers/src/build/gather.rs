@@ -6,6 +6,7 @@ use std::sync::Arc;
 use spack_format::build_cache::BinaryDistribution;
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs};
 
+use super::relocate::Moved;
 use super::{BuildError, World};
 use crate::content::Content;
 use crate::fetch::{self, CacheEntry, Found};
@@ -24,6 +25,8 @@ pub(super) struct Package<'a> {
     pub(super) record: Arc<PackageRecord>,
     /// What Spack recorded about its build.
     pub(super) built: BinaryDistribution,
+    /// What it was before, if it was relocated.
+    pub(super) moved: Option<Moved>,
 }
 
 /// What gathering took.
@@ -70,6 +73,7 @@ pub(super) async fn gather<'a>(
             content,
             record: Arc::new(record),
             built,
+            moved: None,
         });
     }
     Ok((packages, gathered))

@@ -13,12 +13,14 @@ use spack_format::lockfile::SpackLockfile;
 
 use super::gather::{Gathered, Package, gather};
 use super::prefixes::one_store;
+use super::relocate::relocate;
 use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
 use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
 use crate::base::{self, Base, LockedBase};
 use crate::content::Content;
 use crate::event::Event;
 use crate::image::{Image, RecordedLayer};
+use crate::layer::relocate::Left;
 use crate::layer::{PackInput, PlanInput, pack, plan};
 use crate::libraries::{BaseRecord, Findings, Needs, check, glibc_floor};
 use crate::lock::{
@@ -48,6 +50,14 @@ pub struct Locked<'a> {
 }
 
 impl Locked<'_> {
+    /// What stays of the build in relocated packages because Spack leaves it, too: each with its package's name.
+    pub fn left(&self) -> impl Iterator<Item = (&str, &Left)> {
+        self.packages.iter().flat_map(|package| {
+            let left = package.moved.iter().flat_map(|moved| &moved.left);
+            left.map(|it| (package.entry.package.as_str(), it))
+        })
+    }
+
     /// The layers that are known: those of the base and of packages.
     #[must_use]
     pub fn known_layers(&self) -> Vec<RecordedLayer> {
@@ -91,6 +101,10 @@ pub async fn lock<'a>(
     }
     let base_records = base::library_records(&base, world.base).await?;
     let (store, prefixes) = one_store(&packages, input)?;
+    let packages = match input.install {
+        Some(_) => relocate(packages, &prefixes, &store, &spack_lock.specs, world).await?,
+        None => packages,
+    };
     let budget = layer_budget(input.budget, base.layers.len())?;
     let (layers, locked_layers) = write_layers(&packages, &prefixes, budget, input, world).await?;
     let site_packages = site_packages(&packages, &prefixes);
@@ -163,6 +177,9 @@ fn locked_install(
 
 fn locked_package(package: &Package<'_>, prefix: &str) -> LockedPackage {
     use crate::fetch::SignatureState;
+    // The lock names the blob of the build cache; what became of it is in the layers.
+    let archive = package.moved.as_ref().map(|moved| &moved.archive);
+    let archive = archive.unwrap_or(&package.record);
     LockedPackage {
         name: package.spec.name.clone(),
         version: package.spec.version.clone(),
@@ -170,8 +187,9 @@ fn locked_package(package: &Package<'_>, prefix: &str) -> LockedPackage {
         prefix: prefix.to_owned(),
         blob: package.entry.tarball.digest,
         size: package.entry.tarball.size,
-        compression: package.record.compression.clone(),
-        diff_id: package.record.diff_id,
+        compression: archive.compression.clone(),
+        diff_id: archive.diff_id,
+        relocated_from: package.moved.as_ref().map(|_| package.built.prefix()),
         signed_by: match &package.entry.signature {
             SignatureState::Signed { fingerprint, .. } => Some(fingerprint.clone()),
             SignatureState::Unknown | SignatureState::Unsigned => None,
@@ -275,14 +293,25 @@ struct OwnedPackInput {
 
 impl OwnedPackInput {
     fn of(package: &Package<'_>, prefix: &str) -> Self {
+        let tarball = &package.entry.tarball;
+        let (blob, size) = match &package.moved {
+            Some(moved) => (moved.digest, package.content.len()),
+            None => (tarball.digest, tarball.size),
+        };
+        // No registry has the relocated archive because it has the one of the build cache.
+        let origin = package.entry.origin.iter();
+        let origins = origin
+            .filter(|_| package.moved.is_none())
+            .cloned()
+            .collect();
         Self {
             title: package.entry.package.clone(),
-            blob: package.entry.tarball.digest,
-            size: package.entry.tarball.size,
+            blob,
+            size,
             content: package.content.clone(),
             record: Arc::clone(&package.record),
             prefix: prefix.trim_start_matches('/').to_owned(),
-            origins: package.entry.origin.iter().cloned().collect(),
+            origins,
         }
     }
 

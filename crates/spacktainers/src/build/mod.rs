@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! BuildInput ──► decide ──► gather ──► prefixes ──► layers ─┐
-//!                           find,      one store            ├──► Lock ──► compose, check, assemble ──► finish ──► Image
-//!                           fetch,     for all       base ──┘
+//!                           find,      one store,           ├──► Lock ──► compose, check, assemble ──► finish ──► Image
+//!                           fetch,     relocated     base ──┘
 //!                           scan
 //! ```
 //!
@@ -19,6 +19,7 @@ mod gather;
 mod make;
 mod prefixes;
 mod recipes;
+mod relocate;
 mod sharing;
 mod solve;
 

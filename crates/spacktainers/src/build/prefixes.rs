@@ -1,8 +1,9 @@
 //! One store for all packages of an image.
 //!
-//! Archives are used as they are, so a package lies where it was built to lie. That has to be what the settings ask for,
-//! and the same store for every package: an image of two stores has one whose programs look for their libraries where
-//! nothing is.
+//! Where the settings name no install root, archives are used as they are, so a package lies where it was built to lie. That
+//! has to be the same store for every package: an image of two stores has one whose programs look for their libraries where
+//! nothing is. Where the settings name a root, all packages go there, and [`super::relocate`] changes those that were built
+//! for another.
 
 use super::gather::{Package, by_hash};
 use super::{BuildError, BuildInput, InstallRoot};
@@ -28,7 +29,7 @@ pub(super) fn one_store(
     for package in packages {
         let built = package.built.prefix();
         let wanted = format!("{}/{}", store.store, package.built.relative_prefix);
-        if built != wanted {
+        if input.install.is_none() && built != wanted {
             return Err(BuildError::Prefix {
                 package: package.entry.package.clone(),
                 built,
@@ -37,7 +38,9 @@ pub(super) fn one_store(
         }
         prefixes.push(wanted);
     }
-    check_dependencies(packages)?;
+    if input.install.is_none() {
+        check_dependencies(packages)?;
+    }
     Ok((store, prefixes))
 }
 

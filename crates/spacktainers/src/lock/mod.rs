@@ -168,8 +168,11 @@ pub struct LockedPackage {
     pub version: String,
     /// Spack's name of it: all its inputs.
     pub hash: DagHash,
-    /// Where it lies, in the image and in the blob.
+    /// Where it lies in the image, and in the blob unless it was relocated.
     pub prefix: String,
+    /// Where it lies in the blob, if it was relocated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relocated_from: Option<String>,
     /// Digest of its archive in the build cache: its content.
     pub blob: Digest,
     /// Bytes of that archive.

@@ -11,6 +11,7 @@ fn lock() -> Lock {
         name: name.to_owned(),
         version: "1.0".to_owned(),
         hash: hash(letter),
+        relocated_from: None,
         prefix: format!("/opt/software/{name}"),
         blob: Digest::of(name.as_bytes()),
         size: 10,

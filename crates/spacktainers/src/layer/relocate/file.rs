@@ -1,7 +1,7 @@
 //! One file that Spack lists: its bytes before and after.
 
 use spack_format::relocation::c_string::{self, Strictness};
-use spack_format::relocation::{elf, foreign, shebang, text};
+use spack_format::relocation::{PrefixMap, elf, foreign, shebang, text};
 
 use super::left::{Left, LeftBecause};
 use super::{RelocateError, Rules};
@@ -68,6 +68,23 @@ pub(super) fn relocate(
         why: LeftBecause::WithinPath,
     };
     Ok((bytes, Some(left)))
+}
+
+/// Drops what leads nowhere from the search path of an ELF file that Spack does not list, as its hook does in every file.
+pub(super) fn drop_absent(
+    rules: &Rules,
+    file: &FileName<'_>,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, RelocateError> {
+    let changes = elf::relocate(&PrefixMap::empty(), &bytes[..], &|part| {
+        rules.is_there(part)
+    })
+    .map_err(|source| RelocateError::Elf {
+        package: file.package.to_owned(),
+        file: file.path.to_owned(),
+        source,
+    })?;
+    Ok(changes.apply(bytes))
 }
 
 /// Puts `sbang` before a first line that is too long. `first` is the beginning of an executable file.

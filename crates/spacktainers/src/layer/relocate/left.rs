@@ -58,6 +58,6 @@ pub(super) fn excuse(file: &str, first: &[u8]) -> Option<LeftBecause> {
 }
 
 /// An ELF file that was not linked yet (`ET_REL`): nobody loads it.
-fn is_object(first: &[u8]) -> bool {
+pub(super) fn is_object(first: &[u8]) -> bool {
     first.starts_with(b"\x7fELF") && matches!(first.get(16..18), Some([1, 0] | [0, 1]))
 }

@@ -8,7 +8,7 @@ use spack_format::relocation::foreign::{self, Foreign, ForeignScanner};
 use spack_format::relocation::{link, shebang};
 
 use super::file::{self, FileName, WHOLE_FILE_LIMIT};
-use super::left::{Left, LeftBecause, excuse};
+use super::left::{Left, LeftBecause, excuse, is_object};
 use super::{RelocateError, Rules};
 use crate::layer::PackageRecord;
 
@@ -154,6 +154,16 @@ impl<W: Write> Rewrite<'_, W> {
             entry.size = entry.size - wrapped.replaced as u64 + wrapped.lines.len() as u64;
             first.splice(..wrapped.replaced, wrapped.lines);
         }
+        if first.starts_with(b"\x7fELF") && !is_object(&first) && entry.size <= WHOLE_FILE_LIMIT {
+            member
+                .read_to_end(&mut first)
+                .map_err(|error| self.io(error))?;
+            let name = FileName {
+                package: self.package,
+                path: file,
+            };
+            first = file::drop_absent(self.rules, &name, first)?;
+        }
         let mut content = Scanning {
             inner: first.as_slice().chain(member),
             scanner: ForeignScanner::new(&self.rules.map),
@@ -164,6 +174,8 @@ impl<W: Write> Rewrite<'_, W> {
             package: self.package.to_owned(),
             source,
         })?;
+        first.truncate(shebang::LONGEST);
+        first.shrink_to(shebang::LONGEST);
         self.first = first;
         self.leave(file, found, excuse)
     }

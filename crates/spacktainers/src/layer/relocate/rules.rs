@@ -41,6 +41,10 @@ impl Rules {
         is_there: impl Fn(&str) -> bool,
     ) -> Self {
         let mut absent = BTreeSet::new();
+        let is_in_store = |path: &str| {
+            path.strip_prefix(root)
+                .is_some_and(|it| it.starts_with('/'))
+        };
         for part in record
             .elf
             .values()
@@ -48,6 +52,10 @@ impl Rules {
         {
             let new = match map.at_start(part.as_bytes()) {
                 Some((old, new)) => {
+                    // In a file that is not listed it keeps its old prefix, where nothing will be.
+                    if !is_in_store(part) || !is_there(part) {
+                        absent.insert(part.clone());
+                    }
                     // Both are text, and so is what begins with one of them.
                     let rest = part.get(old.len()..).unwrap_or_default();
                     format!("{}{rest}", String::from_utf8_lossy(new))

@@ -8,7 +8,7 @@ use spacktainers::build::Container;
 use spacktainers::farm::{self, Failed, FarmError, FarmOptions, Order, Report};
 use spacktainers::project::{Definition, DefinitionKind, Project};
 
-use super::session::{Session, build_failure, container_failure, exit_of};
+use super::session::{Session, access, build_failure, container_failure, exit_of};
 use crate::args::BuildHow;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -52,7 +52,9 @@ pub(super) async fn build_missing(
             .min(NonZeroUsize::new(MOST_AT_ONCE).unwrap_or(NonZeroUsize::MIN)),
     };
     let spack = super::solve::open(project, context).await?;
-    let report = farm::build_missing(&orders, &spack, &options, &session.world(context))
+    let access = access(&project.settings, &how.insecure, context);
+    let world = session.world(context);
+    let report = farm::build_missing(&orders, &spack, &options, &world, &access)
         .await
         .map_err(farm_failure)?;
     tell(&report, context);

@@ -28,5 +28,6 @@ mod running;
 mod sif;
 mod sif_faults;
 mod sif_trees;
+mod spack;
 mod support;
 mod trees;

@@ -1,7 +1,10 @@
 //! Why nothing can be built at all.
 
 use crate::build::ErrorKind;
+use crate::build_cache::CacheError;
 use crate::fetch::{FailureKind, FindError};
+use crate::install_tree::InstallTreeError;
+use crate::mirror::WriteError;
 use crate::openpgp::SignError;
 use crate::spack::SpackError;
 
@@ -37,9 +40,39 @@ pub enum FarmError {
     /// Mirrors could not be asked.
     #[error("packages could not be looked up:{}", errors(.0))]
     Find(Vec<FindError>),
+    /// The mirror cannot be written.
+    #[error("what is built could not be pushed")]
+    Write(#[source] WriteError),
     /// Spack failed before anything was built.
     #[error(transparent)]
     Spack(#[from] SpackError),
+}
+
+/// Why a package is not in the mirror.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// Spack failed.
+    #[error(transparent)]
+    Spack(#[from] SpackError),
+    /// Spack says that it is installed, and it is not found.
+    #[error("it was built, and cannot be found in the install tree")]
+    Tree(#[from] InstallTreeError),
+    /// It was built, and could not be pushed.
+    #[error(transparent)]
+    Push(#[from] CacheError),
+    /// Somebody else was faster, with another content.
+    #[error(
+        "somebody else has pushed another content under its hash at the same time; theirs stays"
+    )]
+    Refused,
+    /// It must not be pushed.
+    #[error("it was built and is not pushed: {package}: {why}")]
+    Mutable {
+        /// The package whose sources may change.
+        package: String,
+        /// Why they may.
+        why: String,
+    },
 }
 
 impl FarmError {
@@ -58,6 +91,7 @@ impl FarmError {
                 Some(FailureKind::Mirror) => ErrorKind::Refused,
                 Some(FailureKind::Local) | None => ErrorKind::Fault,
             },
+            Self::Write(_) => ErrorKind::Refused,
             Self::Spack(error) => error.kind(),
         }
     }
@@ -73,11 +107,11 @@ impl FarmError {
             Self::Untrusted { .. } => {
                 "export it with `gpg --export --armor KEY > FILE` and add FILE to the mirror's `keys`".to_owned()
             }
-            Self::NoInstallRoot => "say so with `[install] root` in spacktainers.toml, or with `config:install_tree:root` in the definition"
+            Self::NoInstallRoot => "say so with `[install] root` in spacktainers.toml, or with an absolute path as `config:install_tree:root` in the definition"
                 .to_owned(),
             Self::Mutable(_) => "ask for versions that do not move: a release, or a commit".to_owned(),
             Self::Spack(error) => return error.hint(),
-            Self::Key(_) | Self::Find(_) => return None,
+            Self::Key(_) | Self::Write(_) | Self::Find(_) => return None,
         })
     }
 }

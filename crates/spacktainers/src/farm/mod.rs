@@ -20,6 +20,7 @@ mod error;
 mod local;
 mod package;
 mod plan;
+mod push;
 mod survey;
 
 use std::num::NonZeroUsize;
@@ -30,10 +31,11 @@ use spack_format::lockfile::SpackLockfile;
 
 use crate::build::{InstallRoot, World};
 use crate::event::Event;
+use crate::mirror::Access;
 use crate::spack::Spack;
 
 pub use capsule::{Capsule, CapsuleError, CapsuleSummary, FirstError};
-pub use error::FarmError;
+pub use error::{FarmError, PackageError};
 
 /// A container whose packages shall be in a mirror.
 pub struct Order<'a> {
@@ -90,13 +92,14 @@ pub async fn build_missing(
     spack: &Spack,
     options: &FarmOptions,
     world: &World<'_>,
+    access: &Access,
 ) -> Result<Report, FarmError> {
     let survey = survey::survey(orders, world).await?;
     let plan = plan::plan(orders, &survey)?;
     if plan.builds.is_empty() {
         return Ok(Report::default());
     }
-    let yard = package::Yard::open(orders, spack, options, world).await?;
+    let yard = package::Yard::open(orders, spack, options, world, access).await?;
     world.reporter.event(Event::Note(plan.to_string()));
     yard.lay_down(&plan.laid_down_first).await?;
     let report = local::run(&plan, &yard, options.at_once).await;

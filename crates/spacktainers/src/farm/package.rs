@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::capsule::{Capsule, CapsuleParts};
 use super::plan::{Build, LaidDown};
-use super::{FarmError, FarmOptions, Order};
+use super::push::Goal;
+use super::{FarmError, FarmOptions, Order, PackageError};
 use crate::build::World;
 use crate::event::Event;
-use crate::fetch::Trust;
-use crate::mirror::Location;
-use crate::openpgp::{self, SecretKey};
+use crate::mirror::Access;
 use crate::spack::{Run, Spack, SpackError, Store, Trusted, write_environment};
 
 /// Where packages are built: a scope, an environment per container, and the mirror that takes what is built.
@@ -22,8 +21,9 @@ pub(super) struct Yard<'a> {
     orders: &'a [Order<'a>],
     work: tempfile::TempDir,
     environments: Vec<PathBuf>,
-    mirror: String,
-    signs: bool,
+    /// Where each container's packages lie.
+    trees: Vec<PathBuf>,
+    goal: Goal<'a>,
     jobs: usize,
 }
 
@@ -33,32 +33,17 @@ impl<'a> Yard<'a> {
         orders: &'a [Order<'a>],
         spack: &'a Spack,
         options: &FarmOptions,
-        world: &World<'_>,
+        world: &World<'a>,
+        access: &Access,
     ) -> Result<Self, FarmError> {
-        let mirrors = spack.mirrors().iter().zip(world.mirrors);
-        let (mirror, cache) = mirrors
-            .into_iter()
-            .find(|(settings, _)| settings.push)
-            .ok_or(FarmError::NoMirror)?;
-        let signs = match (&mirror.location, spack.signing_key()) {
-            // Spack does not sign what lies in registries.
-            (Location::Registry(_), _) => false,
-            (_, None) if mirror.signed => {
-                return Err(FarmError::NoKey {
-                    mirror: mirror.name.clone(),
-                });
-            }
-            (_, None) => false,
-            (_, Some(key)) => {
-                check_key(key, &mirror.name, &cache.trust, world)?;
-                spack.import_signing_key().await?;
-                true
-            }
-        };
+        let goal = Goal::open(spack, world, &*spack.context().reporter, access).await?;
+        let trees = orders
+            .iter()
+            .map(|order| tree(order, options).ok_or(FarmError::NoInstallRoot))
+            .collect::<Result<_, _>>()?;
         let store = match &options.install {
             Some(install) => Store::At(install),
-            None if orders.iter().all(|order| says_where(order)) => Store::AsTheEnvironmentSays,
-            None => return Err(FarmError::NoInstallRoot),
+            None => Store::AsTheEnvironmentSays,
         };
         let work = spack.work()?;
         spack.scope(store)?.write(&work.path().join("scope"))?;
@@ -73,8 +58,8 @@ impl<'a> Yard<'a> {
             orders,
             work,
             environments,
-            mirror: mirror.name.clone(),
-            signs,
+            trees,
+            goal,
             jobs: jobs_of_one(world.jobs, options.at_once),
         })
     }
@@ -108,9 +93,9 @@ impl<'a> Yard<'a> {
     }
 
     /// Builds a package, whose dependencies are in the store, and pushes it.
-    pub(super) async fn build(&self, build: &Build) -> Result<(), (SpackError, Option<Capsule>)> {
-        let told = |error| (error, None);
-        self.lay_down(&build.laid_down).await.map_err(told)?;
+    pub(super) async fn build(&self, build: &Build) -> Result<(), (PackageError, Option<Capsule>)> {
+        let laid_down = self.lay_down(&build.laid_down).await;
+        laid_down.map_err(|error| (error.into(), None))?;
         let jobs = self.jobs.to_string();
         let mut arguments = words(&["install", "--only-concrete", "--only", "package"]);
         arguments.extend(words(&["--no-cache", "-j", &jobs]));
@@ -119,35 +104,30 @@ impl<'a> Yard<'a> {
         let run = self.run(doing, build.order, arguments, Trusted::Nothing);
         if let Err(error) = self.spack.run(&run).await {
             let capsule = self.capsule(build, &run, &error);
-            return Err((error, capsule));
+            return Err((error.into(), capsule));
         }
-        self.push(build).await.map_err(told)
+        self.push(build).await.map_err(|error| (error, None))
     }
 
-    async fn push(&self, build: &Build) -> Result<(), SpackError> {
-        let signing = if self.signs { "--signed" } else { "--unsigned" };
-        let mut arguments = words(&["buildcache", "push", "--only", "package", signing]);
-        arguments.push(self.mirror.clone().into());
-        arguments.push(format!("/{}", build.hash).into());
-        let doing = format!("pushing {} to {}", build.title, self.mirror);
-        let run = self.run(doing, build.order, arguments, Trusted::Mirrors);
-        self.spack.run(&run).await
+    async fn push(&self, build: &Build) -> Result<(), PackageError> {
+        if let Goal::Registry { mirror } = &self.goal {
+            let mut arguments = words(&["buildcache", "push", "--only", "package", "--unsigned"]);
+            arguments.push(mirror.clone().into());
+            arguments.push(format!("/{}", build.hash).into());
+            let doing = format!("pushing {} to {mirror}", build.title);
+            let run = self.run(doing, build.order, arguments, Trusted::Mirrors);
+            self.spack.run(&run).await?;
+            return Ok(());
+        }
+        match self.trees.get(build.order) {
+            Some(tree) => self.goal.push(tree, &build.hash).await,
+            None => Ok(()),
+        }
     }
 
-    /// Writes the mirror's index anew. We never read it, and plain Spack does.
+    /// Lets plain Spack know of what was pushed.
     pub(super) async fn update_index(&self) {
-        let mut arguments = words(&["buildcache", "update-index"]);
-        arguments.push(self.mirror.clone().into());
-        let doing = format!("updating the index of {}", self.mirror);
-        let run = self.run(doing, 0, arguments, Trusted::Mirrors);
-        if let Err(error) = self.spack.run(&run).await {
-            let warning = format!(
-                "plain Spack will not see what was pushed until the index is written: {}",
-                crate::base::one_line(&error)
-            );
-            let reporter = &self.spack.context().reporter;
-            reporter.event(Event::Warning(warning));
-        }
+        self.goal.update_index().await;
     }
 
     /// What a failed build leaves. That it cannot be written is no second failure.
@@ -197,26 +177,15 @@ fn jobs_of_one(jobs: NonZeroUsize, at_once: NonZeroUsize) -> usize {
     jobs.get().div_ceil(at_once.get())
 }
 
-/// Whether the environment says where packages lie.
-fn says_where(order: &Order<'_>) -> bool {
-    let tree = order.manifest.pointer("/spack/config/install_tree");
-    tree.is_some_and(|tree| tree.is_string() || tree.get("root").is_some())
-}
-
-/// That the key signs, and that the mirror's own keys say so.
-fn check_key(file: &Path, mirror: &str, trust: &Trust, world: &World<'_>) -> Result<(), FarmError> {
-    let text = fs::read_to_string(file).map_err(SpackError::io("read", file))?;
-    let signed = SecretKey::parse(&text)
-        .and_then(|key| key.clear_sign("a text\n", world.now))
-        .map_err(FarmError::Key)?;
-    match trust {
-        Trust::Signed(keys) if openpgp::verify(&signed.message, keys, world.now).is_err() => {
-            Err(FarmError::Untrusted {
-                mirror: mirror.to_owned(),
-            })
-        }
-        Trust::Signed(_) | Trust::Unsigned(_) => Ok(()),
+/// The root of the install tree: as the settings say, else as the environment does, without variables that only Spack
+/// knows.
+fn tree(order: &Order<'_>, options: &FarmOptions) -> Option<PathBuf> {
+    if let Some(install) = &options.install {
+        return Some(PathBuf::from(&install.root));
     }
+    let tree = order.manifest.pointer("/spack/config/install_tree")?;
+    let root = tree.as_str().or_else(|| tree.get("root")?.as_str())?;
+    (root.starts_with('/') && !root.contains('$')).then(|| PathBuf::from(root))
 }
 
 /// The log that a build left in its stage. Spack puts stages into a folder of the user's name below the one it is given.

@@ -3,14 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes, VariantValue};
+use spack_format::build_cache::mutable_source;
+use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes};
 use spack_format::dag_hash::DagHash;
 
 use super::survey::{Survey, needed};
 use super::{FarmError, Order};
-
-/// Versions that name a branch: what they stand for today is not what they stood for yesterday.
-const MOVING: &[&str] = &["develop", "main", "master", "head", "trunk", "stable"];
 
 /// What has to be done.
 #[derive(Debug, Default)]
@@ -77,8 +75,8 @@ pub(super) fn plan(orders: &[Order<'_>], survey: &Survey) -> Result<Plan, FarmEr
                 continue;
             }
             let title = format!("{}@{} /{}", spec.name, spec.version, spec.hash.short());
-            if is_mutable(spec) {
-                mutable.push(title.clone());
+            if let Some(source) = mutable_source(spec) {
+                mutable.push(format!("{title}: {source}"));
             }
             let needs = needs(spec, specs);
             let mut build = Build {
@@ -157,15 +155,6 @@ fn runtime<'a>(spec: &ConcreteSpec, specs: &'a ConcreteSpecs) -> Vec<&'a Concret
 
 fn without_externals(specs: Vec<&ConcreteSpec>) -> Vec<&ConcreteSpec> {
     specs.into_iter().filter(|it| !it.is_external()).collect()
-}
-
-/// Whether what is built from a spec may differ from what was built from the same spec before.
-fn is_mutable(spec: &ConcreteSpec) -> bool {
-    spec.variants.contains_key("dev_path")
-        || MOVING.contains(&spec.version.as_str())
-        || matches!(spec.variants.get("branch"), Some(VariantValue::Single(_)))
-        // `git.REF=VERSION`, where a commit is written without `git.` in front of it.
-        || spec.version.starts_with("git.")
 }
 
 #[cfg(test)]

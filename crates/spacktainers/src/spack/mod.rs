@@ -153,7 +153,7 @@ impl Spack {
             identity,
             commit,
             python: spack.python.as_deref().map(absolute).transpose()?,
-            signing_key: signing_key(settings, &context)?,
+            signing_key: spack.signing_key.clone(),
             repositories,
             mirrors: settings.mirrors.clone(),
             context,
@@ -180,33 +180,29 @@ impl Spack {
         Ok(folder)
     }
 
-    /// The file of the secret key that signs packages: that of the settings, else of `SPACK_DEPLOYMENT_KEY_PRIVATE`.
-    #[must_use]
-    pub fn signing_key(&self) -> Option<&Path> {
-        self.signing_key.as_deref()
-    }
-
-    /// Gives Spack the key that signs.
-    pub(crate) async fn import_signing_key(&self) -> Result<(), SpackError> {
-        let keys: Vec<PathBuf> = self.signing_key.iter().cloned().collect();
-        self.keys.import(&keys, &self.context.environment).await
+    /// The secret key that signs packages, in armour: that of the settings, else what `SPACK_DEPLOYMENT_KEY_PRIVATE` holds
+    /// or names, as pipelines of Spack containers have it.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub(crate) fn signing_key(&self) -> Result<Option<String>, SpackError> {
+        let variable = self.context.environment.get("SPACK_DEPLOYMENT_KEY_PRIVATE");
+        let file = match (&self.signing_key, variable.filter(|it| !it.is_empty())) {
+            (Some(file), _) => file.clone(),
+            (None, Some(text)) if text.trim_start().starts_with("-----BEGIN PGP") => {
+                return Ok(Some(text.clone()));
+            }
+            (None, Some(file)) => PathBuf::from(file),
+            (None, None) => return Ok(None),
+        };
+        let text = std::fs::read_to_string(&file).map_err(SpackError::io("read", &file))?;
+        Ok(Some(text))
     }
 
     /// The mirrors of the project.
     pub(crate) fn mirrors(&self) -> &[MirrorSettings] {
         &self.mirrors
     }
-}
-
-/// The key of the settings, else that of `SPACK_DEPLOYMENT_KEY_PRIVATE`, the variable that pipelines of Spack containers use.
-fn signing_key(settings: &Settings, context: &SpackContext) -> Result<Option<PathBuf>, SpackError> {
-    let variable = context.environment.get("SPACK_DEPLOYMENT_KEY_PRIVATE");
-    let file = match (&settings.spack.signing_key, variable) {
-        (Some(file), _) => file.clone(),
-        (None, Some(file)) if !file.is_empty() => PathBuf::from(file),
-        (None, _) => return Ok(None),
-    };
-    absolute(&file).map(Some)
 }
 
 /// Spack is run in other folders than we are.

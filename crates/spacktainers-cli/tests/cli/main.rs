@@ -11,6 +11,7 @@
 //! - [`publishing`]: SIF files in buckets and registries;
 //! - [`relocation`]: packages that lie elsewhere than where they were built;
 //! - [`running`]: images that run;
+//! - [`scripts`]: what definition files execute;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
 //! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
 //! - [`sif_trees`]: the tree in them, against what others make of the same layers.
@@ -25,6 +26,7 @@ mod interruptions;
 mod publishing;
 mod relocation;
 mod running;
+mod scripts;
 mod sif;
 mod sif_faults;
 mod sif_trees;

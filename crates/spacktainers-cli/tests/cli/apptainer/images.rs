@@ -112,7 +112,8 @@ pub(super) fn write(folder: &Path, busybox: &Path) {
     }
 }
 
-fn layer(busybox: &Path) -> Vec<u8> {
+/// A root file system of busybox.
+pub(crate) fn layer(busybox: &Path) -> Vec<u8> {
     let mut tar = TarWriter::new(Vec::new());
     let mut put =
         |entry: Entry, content: &[u8]| tar.append_bytes(&entry, content).expect("memory takes all");
@@ -242,7 +243,7 @@ pub(crate) fn layout_of(folder: &Path, layers: &[Vec<u8>], config: &Value) {
 }
 
 /// The static busybox on the search path.
-pub(super) fn busybox() -> Option<PathBuf> {
+pub(crate) fn busybox() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .map(|folder| folder.join("busybox"))

@@ -112,6 +112,8 @@ impl Root {
                     rustix::fs::Mode::from_raw_mode(entry.mode),
                 )
                 .map_err(|error| at(path)(error.into()))?;
+                // The umask took some of it away.
+                fs::set_permissions(path, Permissions::from_mode(entry.mode)).map_err(at(path))?;
             }
             EntryKind::CharacterDevice(..) | EntryKind::BlockDevice(..) => {
                 self.unpacked.devices_skipped += 1;

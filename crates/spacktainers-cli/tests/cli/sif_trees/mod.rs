@@ -149,10 +149,6 @@ fn as_unpacked(rows: &Rows) -> Rows {
         if !row.what.starts_with("file") {
             row.mtime = 0;
         }
-        if row.what == "pipe" {
-            // The umask has a say in it.
-            row.mode = 0;
-        }
     }
     rows
 }

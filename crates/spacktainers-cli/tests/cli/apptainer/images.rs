@@ -91,10 +91,11 @@ pub(super) fn configs() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Definition files by name: each begins with the one before it, or with the image `words`.
+/// Definition files by name; `base.sif` is the file of the one before.
 pub(super) const DEFFILES: &[(&str, &str)] = &[
     ("defined", include_str!("defined.def")),
     ("extended", include_str!("extended.def")),
+    ("staged", include_str!("staged.def")),
 ];
 
 /// Makes an OCI layout with one image, for each config, and the definition files with what they copy.

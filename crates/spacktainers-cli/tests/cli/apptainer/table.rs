@@ -171,6 +171,15 @@ const TABLE: &[Row] = &[
     ("extended", "one upon another: test, help",           r#"apptainer test "$f"; apptainer run-help "$f""#,         "testing of the definition, extended"),
     ("extended", "one upon another: definitions",          r#"inspect --deffile; exec_ sh -c 'cd /.singularity.d/bootstrap_history; for it in *; do echo $it; cat $it; done'"#, "Apptainer0"),
 
+    ("staged",   "two stages: files",                      r#"exec_ sh -c 'cat /copied.txt; ls /data /from-first; ls /opt'"#, "one\n"),
+    ("staged",   "two stages: environment",                r#"exec_ sh -c 'echo "$WORD|$LONG|$AT|$ONLY_FIRST|$PATH"'"#,  "two words|line|evaluated||/bin"),
+    ("staged",   "two stages: run",                        r#"run a 'b c'; echo code $?"#,                            "tab|a|b c|"),
+    ("staged",   "two stages: --env",                      r#"apptainer run --env WORD=new "$f""#,                    "in a document: new, two words"),
+    ("staged",   "two stages: test",                       r#"apptainer test "$f"; echo code $?"#,                    "code 0"),
+    ("staged",   "two stages: labels of image and file",   r#"inspect | labels"#,                                     "one: "),
+    ("staged",   "two stages: scripts",                    r#"for it in --runscript --startscript --test --helpfile --deffile; do inspect $it; done"#, "#!/bin/busybox sh"),
+    ("staged",   "two stages: an instance",                r#"export APPTAINERENV_STARTED=$PWD/begun; apptainer instance start "$f" ITSELF now; sleep 0.3; cat begun; rm begun; apptainer instance stop ITSELF"#, "started now"),
+
     // --- instances ---
     ("defined",  "an instance",                            r#"export APPTAINERENV_STARTED=$PWD/started; apptainer instance start "$f" ITSELF a 'b c'; apptainer instance list ITSELF | grep -o '^ITSELF\|[^ ]*$'
         sleep 0.3; cat started; rm started; apptainer exec instance://ITSELF sh -c 'echo $DEFINED'; apptainer run instance://ITSELF x; apptainer instance stop ITSELF"#, "starting with 2 arguments a b c"),
@@ -373,7 +382,7 @@ fn what_stands_beside_is_the_same(apptainer: &Apptainer) {
         for (_, text) in environment {
             *text = Value::Null;
         }
-        if image != "defined" && image != "extended" {
+        if images::DEFFILES.iter().all(|(name, _)| *name != image) {
             for script in ["runscript", "startscript"] {
                 *attributes.get_mut(script).expect("a script") = Value::Null;
             }

@@ -22,6 +22,8 @@ mod left;
 mod places;
 mod rewrite;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use all::{RelocateJob, Relocated, relocate_all};
 pub use error::RelocateError;

@@ -12,6 +12,9 @@ use super::left::{Left, LeftBecause, excuse, is_object};
 use super::{RelocateError, Rules};
 use crate::layer::PackageRecord;
 
+/// Bytes that are reserved for a file before they have come: 64 MiB.
+const MOST_AHEAD: usize = 64 << 20;
+
 /// Reads an archive that was scanned as `record` and writes what `rules` make of it. `package` is its name for people. The
 /// answer is what stays of the build because Spack leaves it, too.
 ///
@@ -119,7 +122,9 @@ impl<W: Write> Rewrite<'_, W> {
                 size: entry.size,
             });
         }
-        let mut bytes = Vec::new();
+        // A length that the archive may not keep; most files have less.
+        let expected = usize::try_from(entry.size).unwrap_or(0).min(MOST_AHEAD);
+        let mut bytes = Vec::with_capacity(expected);
         member
             .read_to_end(&mut bytes)
             .map_err(|error| self.io(error))?;

@@ -21,11 +21,11 @@ const MOST_AT_ONCE: usize = 4;
 pub(super) async fn build_missing(
     project: &Project,
     definitions: &[&Definition],
-    args: &BuildHow,
+    how: &BuildHow,
     session: &Session,
     context: &Context,
 ) -> Result<(), Failure> {
-    if !args.no_sandbox {
+    if !how.no_sandbox {
         return Err(Failure::new(
             Exit::Usage,
             anyhow::anyhow!("builds in a sandbox are not there yet"),

@@ -14,7 +14,9 @@
 //! - [`scripts`]: what definition files execute;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
 //! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
-//! - [`sif_trees`]: the tree in them, against what others make of the same layers.
+//! - [`sif_trees`]: the tree in them, against what others make of the same layers;
+//! - [`solving`]: definitions without a `spack.lock`;
+//! - [`spack`]: driving real Spack.
 
 mod apptainer;
 mod building;
@@ -30,6 +32,7 @@ mod scripts;
 mod sif;
 mod sif_faults;
 mod sif_trees;
+mod solving;
 mod spack;
 mod support;
 mod trees;

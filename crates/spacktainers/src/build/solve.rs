@@ -65,7 +65,7 @@ pub async fn known(world: &World<'_>) -> Result<KnownSpecs, SolveError> {
     Ok(index::load(world.mirrors, &context).await?)
 }
 
-/// Chooses specs of `known` for a definition.
+/// Chooses specs of `known` for a definition. If `explains`, it is found out too why others do not fit.
 ///
 /// # Errors
 /// When they do not hold what is asked for.
@@ -74,6 +74,7 @@ pub fn solve(
     architecture: BaseArchitecture,
     settings: &ArchitectureSettings,
     known: &KnownSpecs,
+    explains: bool,
 ) -> Result<Resolution, SolveError> {
     let request = Request {
         environment: &definition.environment,
@@ -81,6 +82,7 @@ pub fn solve(
         family: architecture.processor_family(),
         target: settings.target.as_deref(),
         libc: None,
+        explains,
     };
     Ok(resolve(&request, known)?)
 }

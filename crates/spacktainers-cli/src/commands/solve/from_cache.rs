@@ -54,8 +54,10 @@ impl<'a> Solver<'a> {
             .map_err(|error| self.failure(definition, error))?;
         let architecture = definition.architecture;
         let settings = self.project.settings.architecture(architecture);
-        let resolution = block_in_place(|| build::solve(spack, architecture, &settings, known))
-            .map_err(|error| self.failure(definition, error))?;
+        let resolution = block_in_place(|| {
+            build::solve(spack, architecture, &settings, known, how.is_explained)
+        })
+        .map_err(|error| self.failure(definition, error))?;
         if how.is_written {
             let path = definition.spack_lock();
             write_whole(&path, &resolution.lock).map_err(|error| {
@@ -113,6 +115,10 @@ impl<'a> Solver<'a> {
         } else if how.is_explained {
             for root in &resolution.roots {
                 lines(root).iter().for_each(|line| printer::out(line));
+                let excluded = root.excluded.iter();
+                for line in excluded.flat_map(|it| it.details(&self.project.sources)) {
+                    printer::out(&format!("  not {line}"));
+                }
             }
         }
         if self.context.verbosity > printer::Verbosity::Quiet {

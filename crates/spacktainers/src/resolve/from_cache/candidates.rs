@@ -28,6 +28,7 @@ pub(super) struct Pool<'a, 'k> {
     rules: &'a Rules,
     roots: &'a [Root],
     stamps: RefCell<Stamps>,
+    explains: bool,
 }
 
 impl<'a, 'k> Pool<'a, 'k> {
@@ -45,6 +46,7 @@ impl<'a, 'k> Pool<'a, 'k> {
             rules,
             roots,
             stamps: RefCell::default(),
+            explains: request.explains,
         }
     }
 
@@ -192,7 +194,7 @@ impl<'a, 'k> Pool<'a, 'k> {
             };
             all.push((nearest.reasons.len(), version, nearest));
         }
-        all.sort_by(|a, b| (a.0, a.1, a.2.hash).cmp(&(b.0, b.1, b.2.hash)));
+        all.sort_by_key(|it| (it.0, it.1, it.2.hash));
         all.into_iter()
             .take(MOST_NEAREST)
             .map(|(_, _, it)| it)
@@ -253,6 +255,11 @@ impl<'a, 'k> Pool<'a, 'k> {
                 }
             });
             let considered = self.of_name(root).len();
+            let excluded = if self.explains {
+                self.nearest(root)
+            } else {
+                Vec::new()
+            };
             out.push(ChosenRoot {
                 text: root.text.clone(),
                 canonical: root.canonical.clone(),
@@ -263,7 +270,7 @@ impl<'a, 'k> Pool<'a, 'k> {
                 considered,
                 fitting: list.len(),
                 rivals: rivals.collect(),
-                excluded: Vec::new(),
+                excluded,
             });
         }
         out

@@ -138,15 +138,23 @@ impl NoCandidate {
             "`{}`{at}: none of {} fits; the nearest:",
             self.text, self.considered
         ));
-        for nearest in &self.nearest {
-            let told = nearest.reasons.iter().take(MOST_REASONS);
-            for reason in told {
-                lines.push(format!("  {} {}", nearest.title, reason.describe(sources)));
-            }
-            let more = nearest.reasons.len().saturating_sub(MOST_REASONS);
-            if more > 0 {
-                lines.push(format!("  {} has {more} more such reasons", nearest.title));
-            }
+        let nearest = self.nearest.iter().flat_map(|it| it.details(sources));
+        lines.extend(nearest.map(|it| format!("  {it}")));
+        lines
+    }
+}
+
+impl Nearest {
+    /// Why it does not fit, one line per reason, with places as file and line.
+    #[must_use]
+    pub fn details(&self, sources: &Sources) -> Vec<String> {
+        let told = self.reasons.iter().take(MOST_REASONS);
+        let mut lines: Vec<String> = told
+            .map(|reason| format!("{} {}", self.title, reason.describe(sources)))
+            .collect();
+        let more = self.reasons.len().saturating_sub(MOST_REASONS);
+        if more > 0 {
+            lines.push(format!("{} has {more} more such reasons", self.title));
         }
         lines
     }

@@ -67,6 +67,8 @@ pub struct Request<'a> {
     /// The C library of the image: what was built against a newer one cannot be chosen. None if it is not known; then it
     /// is found out when the image is checked.
     pub libc: Option<&'a Libc>,
+    /// Whether to find out, too, why other specs do not fit: [`ChosenRoot::excluded`].
+    pub explains: bool,
 }
 
 /// A C library.
@@ -108,7 +110,7 @@ pub struct ChosenRoot {
     pub fitting: usize,
     /// Other candidates that fit this root, the best first: at most [`MOST_RIVALS`].
     pub rivals: Vec<Rival>,
-    /// Specs that do not fit, the nearest first.
+    /// Specs that do not fit, the nearest first, if [`Request::explains`].
     pub excluded: Vec<Nearest>,
 }
 
@@ -187,7 +189,7 @@ fn roots(request: &Request<'_>, rules: &Rules) -> Result<Vec<Root>, ResolveError
             place: user.span,
             message: fault.to_string(),
         })?;
-        let canonical = spec.to_string();
+        let canonical = recorded(&spec, &user.text);
         if roots.iter().any(|it| it.canonical == canonical) {
             continue;
         }
@@ -199,6 +201,18 @@ fn roots(request: &Request<'_>, rules: &Rules) -> Result<Vec<Root>, ResolveError
         });
     }
     Ok(roots)
+}
+
+/// How a lock records what was asked for.
+///
+/// Spack writes `ns.pkg` without the namespace, does not recognise it then, and solves the environment again each time; with
+/// the namespace it does.
+fn recorded(spec: &Spec, text: &str) -> String {
+    let canonical = spec.to_string();
+    match &spec.namespace {
+        Some(namespace) if format!("{namespace}.{canonical}") == text => text.to_owned(),
+        _ => canonical,
+    }
 }
 
 /// The number of the candidate of each root.

@@ -1,7 +1,7 @@
 //! [`KnownSpecs`] as `satisfies` wants to see them: texts parsed, each once and only when somebody asks.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -31,7 +31,7 @@ pub(super) struct Nodes<'k> {
     pub(super) known: &'k KnownSpecs,
     pub(super) virtuals: Virtuals,
     /// Packages with binaries, by name.
-    by_name: HashMap<Symbol, Vec<SpecId>>,
+    by_name: BTreeMap<Symbol, Vec<SpecId>>,
     /// Packages and the virtual ones that some edge has them stand for.
     provided: HashSet<(&'k str, &'k str)>,
     versions: Meanings<Option<Version>>,
@@ -51,7 +51,7 @@ impl<'k> Nodes<'k> {
     pub(super) fn new(known: &'k KnownSpecs) -> Self {
         let mut virtuals = Virtuals::builtin();
         let mut provided = HashSet::new();
-        let mut by_name: HashMap<Symbol, Vec<SpecId>> = HashMap::new();
+        let mut by_name: BTreeMap<Symbol, Vec<SpecId>> = BTreeMap::new();
         let mut seen: HashSet<(Symbol, Symbol)> = HashSet::new();
         for (id, spec) in known.iter() {
             if spec.in_build_cache && !spec.is_external {

@@ -86,11 +86,7 @@ impl Rules {
             let package = rules.package(name, &entry.value);
             if name == "all" {
                 rules.all = package;
-                rules.targets = entry
-                    .value
-                    .get("target")
-                    .map(|it| targets(it))
-                    .unwrap_or_default();
+                rules.targets = entry.value.get("target").map(targets).unwrap_or_default();
                 for entry in entries(entry.value.get("providers")) {
                     let specs = texts(&entry.value)
                         .filter_map(|(text, _)| Spec::parse(text).ok())
@@ -131,7 +127,7 @@ impl Rules {
             variants: node
                 .get("variants")
                 .into_iter()
-                .flat_map(|it| texts(it))
+                .flat_map(texts)
                 .filter_map(|(text, _)| Spec::parse(text).ok())
                 .collect(),
         }

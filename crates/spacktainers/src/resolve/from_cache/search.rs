@@ -16,6 +16,8 @@ use crate::index::{SpecId, Symbol};
 
 /// Steps (a node of a candidate looked at) after which the best so far is taken.
 const MOST_STEPS: u64 = 3_000_000;
+/// Steps after which it is given up where there is no solution yet: a minute's worth, where a solver would be needed.
+const MOST_STEPS_WITHOUT: u64 = 500_000_000;
 
 /// A candidate for a root.
 #[derive(Debug, Clone)]
@@ -114,7 +116,7 @@ impl<'a, 'k> Search<'a, 'k> {
         let mut rest: Vec<(usize, Vec<usize>)> = open.to_vec();
         rest.remove(at);
         for number in left {
-            if self.is_out_of_steps() && self.best.is_some() {
+            if self.is_out_of_steps() {
                 return;
             }
             let candidate = &self.roots[*root][*number];
@@ -139,7 +141,11 @@ impl<'a, 'k> Search<'a, 'k> {
     }
 
     fn is_out_of_steps(&self) -> bool {
-        self.steps > MOST_STEPS
+        let most = match self.best {
+            Some(_) => MOST_STEPS,
+            None => MOST_STEPS_WITHOUT,
+        };
+        self.steps > most
     }
 
     /// Whether not even the cheapest of what is left would be better than the best so far.

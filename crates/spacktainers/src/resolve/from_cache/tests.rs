@@ -55,6 +55,7 @@ impl World {
             family: "x86_64",
             target,
             libc,
+            explains: true,
         };
         let first = resolve(&request, &self.known);
         if let (Ok(first), Ok(second)) = (&first, resolve(&request, &self.known)) {
@@ -113,6 +114,21 @@ fn the_newest_that_fits_is_chosen_and_develop_is_newer_than_numbers() {
     assert_eq!(world.titles(&yaml(&["app+mpi"], "")), ["app@1.0"]);
     assert_eq!(world.titles(&yaml(&["app ^lib@1"], "")), ["app@2.0"]);
     assert_eq!(world.titles(&yaml(&["app", "app"], "")), ["app@develop"]);
+    let resolution = world
+        .resolve(&yaml(&["app@2 ^lib@2"], ""))
+        .expect("a solution");
+    let root = &resolution.roots[0];
+    assert_eq!((root.considered, root.fitting), (4, 1));
+    let excluded: Vec<String> = root
+        .excluded
+        .iter()
+        .map(|it| it.reasons[0].is.clone())
+        .collect();
+    assert!(excluded[0].contains("built with lib@1.0"), "{excluded:?}");
+    let resolution = world
+        .resolve(&yaml(&["builtin.app@2"], ""))
+        .expect("a solution");
+    assert!(resolution.lock.contains(r#""spec":"builtin.app@2"}"#));
 }
 
 #[test]
@@ -194,7 +210,7 @@ fn what_is_not_all_in_the_caches_is_not_chosen() {
     assert!(refusal.contains("no index has a record"), "{refusal}");
     // What is for building alone need not be there at all.
     let world = World::new(&[Node::new("app", "1.0").builds_with(&absent)]);
-    let resolution = world.resolve(&yaml(&["app"], "")).ok().expect("a solution");
+    let resolution = world.resolve(&yaml(&["app"], "")).expect("a solution");
     assert!(!resolution.lock.contains("\"lib\""));
     SpackLockfile::parse(&resolution.lock).expect("a lock");
 }
@@ -376,7 +392,7 @@ fn the_small_environment_is_the_one_that_spack_made() {
     let Some(fixtures) = fixtures() else { return };
     let world = World::from_text(&real_index(&fixtures.join("caches/small-v3")));
     let yaml = fs::read_to_string(fixtures.join("envs/small/spack.yaml")).expect("a file");
-    let resolution = world.resolve(&yaml).ok().expect("a solution");
+    let resolution = world.resolve(&yaml).expect("a solution");
     let ours = SpackLockfile::parse(&resolution.lock).expect("a lock");
     let real = fs::read_to_string(fixtures.join("envs/small/spack.lock")).expect("a file");
     let real = SpackLockfile::parse(&real).expect("a lock");

@@ -109,6 +109,25 @@ fn a_definition_file_is_published_where_sif_files_go() {
 }
 
 #[test]
+fn an_image_says_which_tree_it_holds_where_that_is_asked_for() {
+    let stage = Stage::demo();
+    let settings = stage.read("spacktainers.toml");
+    let settings = format!("{settings}\n[image]\ntree_digest = true\n");
+    stage.write("spacktainers.toml", &settings);
+    let build = ["build", "spike", "--allow-missing-libraries", "--json"];
+    let targets = ["--to", "oci:image", "--to", "sif:image.sif"];
+    let built = stage.run(&[&build[..], &targets].concat()).ends(0).json();
+    let sif = &built["targets"][1];
+    let tree = sif["tree"].as_str().expect("a digest");
+    let index: serde_json::Value =
+        serde_json::from_str(&stage.read("image/index.json")).expect("JSON");
+    let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
+    let manifest = stage.read(&format!("image/blobs/{}", digest.replace(':', "/")));
+    let told = format!("\"org.spacktainers.tree.digest\":\"{tree}\"");
+    assert!(manifest.contains(&told), "{manifest}");
+}
+
+#[test]
 fn what_cannot_be_published_is_told() {
     let Some(setup) = Setup::new("") else {
         return;

@@ -36,6 +36,7 @@ pub struct Container<'p> {
     architecture: ArchitectureSettings,
     install: Option<InstallRoot>,
     budget: usize,
+    tree_digest: bool,
 }
 
 /// Why a definition cannot be built from.
@@ -125,6 +126,7 @@ impl<'p> Container<'p> {
             architecture: settings.architecture(definition.architecture),
             install: settings.install.clone(),
             budget: settings.budget,
+            tree_digest: settings.tree_digest,
         })
     }
 
@@ -165,6 +167,7 @@ impl<'p> Container<'p> {
             finish: &self.spack.finish,
             folder: &self.spack.folder,
             budget: self.budget,
+            tree_digest: self.tree_digest,
             shared,
             satisfies,
             before,

@@ -11,6 +11,7 @@ use crate::layer::{PackError, ScanError};
 use crate::libraries::Findings;
 use crate::lock::LockError;
 use crate::resolve::Mismatch;
+use crate::sif::SifWriteError;
 use crate::site::{ComposeError, SiteError};
 
 /// Which kind of ending an error is: the exit codes of the command.
@@ -120,6 +121,12 @@ pub enum BuildError {
         /// Why not.
         source: Box<EpilogueError>,
     },
+    /// What the image holds cannot be found out.
+    #[error("the tree of the image cannot be read")]
+    Tree(#[from] SifWriteError),
+    /// The image that was made is not well-formed, which is a fault of ours.
+    #[error("the image cannot be read")]
+    Image(#[from] oci_format::JsonError),
     /// More layers than images may have.
     #[error(
         "the base has {base} layers and the image could have at most {} in all: lower `[layers] budget` or use a base of fewer layers",
@@ -168,7 +175,8 @@ impl BuildError {
             | Self::Prefix { .. }
             | Self::Libraries(_) => ErrorKind::Unverified,
             Self::Finish { source, .. } if source.is_definition() => ErrorKind::Definition,
-            Self::Finish { .. } => ErrorKind::Fault,
+            Self::Tree(error) if error.is_verification() => ErrorKind::Unverified,
+            Self::Finish { .. } | Self::Tree(_) | Self::Image(_) => ErrorKind::Fault,
             Self::Base(error) if error.is_verification() => ErrorKind::Unverified,
             Self::Base(_) => ErrorKind::Refused,
             Self::Pack(_) | Self::Compose(_) | Self::Site(_) | Self::Lock(_) => ErrorKind::Fault,

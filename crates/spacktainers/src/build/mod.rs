@@ -87,6 +87,8 @@ pub struct BuildInput<'a> {
     pub finish: &'a [Finish],
     /// Where files that finish the image lie.
     pub folder: &'a Path,
+    /// Whether the image says what tree it holds.
+    pub tree_digest: bool,
     /// The most package layers.
     pub budget: usize,
     /// How many containers of the project have a package.

@@ -248,6 +248,9 @@ pub(super) fn digests(inputs: &Inputs<'_>) -> (Digest, Digest) {
     text.field("target", target.as_deref().unwrap_or_default());
     text.field("view", &inputs.settings.view);
     text.field("budget", &inputs.settings.budget.to_string());
+    if inputs.settings.tree_digest {
+        text.field("tree digest", "told");
+    }
     if let Some(install) = &inputs.settings.install {
         text.field("root", &install.root);
         text.field("store", &install.store);

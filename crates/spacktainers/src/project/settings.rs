@@ -40,6 +40,8 @@ pub struct Settings {
     pub view: String,
     /// The most layers.
     pub budget: usize,
+    /// `[image] tree_digest`: whether images say what tree they hold, as SIF files do.
+    pub tree_digest: bool,
     /// Per architecture.
     pub architectures: BTreeMap<BaseArchitecture, ArchitectureSettings>,
     /// `[base.debian]`.
@@ -100,6 +102,7 @@ impl Default for Settings {
             install: None,
             view: DEFAULT_VIEW.to_owned(),
             budget: DEFAULT_BUDGET,
+            tree_digest: false,
             architectures: BTreeMap::new(),
             debian: None,
             insecure: BTreeSet::new(),
@@ -133,6 +136,10 @@ impl Settings {
             .collect();
         let settings = Self {
             mirrors: mirrors(&root, folder, &mut faults),
+            tree_digest: root
+                .at(&["image", "tree_digest"])
+                .and_then(Node::as_bool)
+                .unwrap_or(false),
             install: install(&root, &mut faults),
             debian: root.at(&["base", "debian"]).and_then(debian),
             publish: publish_settings::read(&root),
@@ -395,6 +402,8 @@ mod tests {
             view = "/opt/all/"
             [layers]
             budget = 7
+            [image]
+            tree_digest = true
             [arch.amd64]
             base = "oci:base:v1"
             target = "x86_64_v3"
@@ -417,6 +426,7 @@ mod tests {
         assert!(settings.mirrors[0].signed && !settings.mirrors[1].signed);
         assert_eq!(settings.install.as_ref().map(|it| it.store.len()), Some(64));
         assert_eq!((settings.view.as_str(), settings.budget), ("/opt/all", 7));
+        assert!(settings.tree_digest);
         let amd64 = settings.architecture(BaseArchitecture::Amd64);
         assert_eq!(amd64.base.to_string(), "oci:base:v1");
         assert_eq!(amd64.target.as_deref(), Some("x86_64_v3"));

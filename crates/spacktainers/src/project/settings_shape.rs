@@ -25,6 +25,7 @@ pub(super) static SETTINGS: MapShape = closed(
         key("mirror", Shape::List(&Shape::Map(&MIRROR))),
         key("install", Shape::Map(&INSTALL)),
         key("layers", Shape::Map(&LAYERS)),
+        key("image", Shape::Map(&IMAGE)),
         key("arch", Shape::Map(&ARCHITECTURES)),
         key("base", Shape::Map(&BASE)),
         key("registry", Shape::Map(&REGISTRY)),
@@ -70,6 +71,8 @@ static INSTALL: MapShape = closed(
         key("view", Shape::Text(&ABSOLUTE)),
     ],
 );
+
+static IMAGE: MapShape = closed("`[image]`", &[key("tree_digest", Shape::Boolean)]);
 
 static LAYERS: MapShape = closed("`[layers]`", &[key("budget", POSITIVE)]);
 

@@ -5,10 +5,14 @@
 //! 2  list the marks (or all manifests)            after 1: what is in the index has a manifest by now, or was deleted
 //! 3  read the spec files of what is new
 //! 4  write the new index as a blob, and its manifest on the condition that the version is still that of 1
-//! 5  delete the marks of what the index has
+//! 5  look again: is it still there, and does it have all that is marked by now?
+//! 6  delete the marks of what the index had at 1 already
 //! ```
 //!
-//! Whoever finds another version at 4 begins again at 1: mostly to find that the winner has indexed everything. Nothing
+//! Whoever finds another version at 4 begins again at 1: mostly to find that the winner has indexed everything. Some
+//! servers check the condition and write in two steps (`s3s-fs` is one), so that two writers may both be told that they
+//! won; therefore 5, which begins again at 1 as well, and therefore nobody deletes the marks of what he has just added:
+//! whoever wrote last finds them, and what is not in his index. Nothing
 //! but the manifest is ever replaced; index blobs of earlier times stay for those who are reading them, until
 //! `spack buildcache prune` removes them.
 
@@ -17,7 +21,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use spack_format::build_cache::v3::{self, INDEX_MEDIA_TYPE};
+use spack_format::build_cache::v3::{self, BlobRecord, INDEX_MEDIA_TYPE};
 use spack_format::build_cache::{MAX_MANIFEST_BYTES, SpecFile};
 use spack_format::dag_hash::DagHash;
 use spack_format::database::{BuildCacheIndex, CacheIndexBuilder};
@@ -28,11 +32,14 @@ use super::object::{blob_bytes, digest, parse, put_bytes, put_manifest, unsigned
 use super::pending;
 use crate::event::Event;
 use crate::fetch::{Context, FindFault, spec_text, utf8};
-use crate::mirror::{Mirror, Put, SharedWriter, When};
+use crate::mirror::{Mirror, Put, SharedWriter, Versioned, When};
 use crate::openpgp;
 
 /// How often it is tried before others are too many.
 const ATTEMPTS: u32 = 100;
+
+/// How often it is looked whether something was lost. Where packages arrive without a pause there is always something.
+const LOOKS: u32 = 20;
 
 /// Spec files read at once, for each package that may be worked on: they are small, and most of the time is waiting.
 const READ_AT_ONCE: usize = 8;
@@ -74,98 +81,180 @@ pub async fn update_index(
 ) -> Result<IndexReport, CacheError> {
     let about = CacheError::about(format!("cannot update the index of {}", writer.url()));
     let key = v3::index_manifest_path(None);
+    let mut update = Update {
+        writer,
+        key: &key,
+        context,
+        before: None,
+        report: IndexReport::default(),
+    };
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             pause().await;
         }
-        match try_update(writer, &key, scope, context).await {
-            Ok(Some(report)) => {
-                for (key, fault) in &report.skipped {
+        match update.attempt(scope, attempt < LOOKS).await {
+            Ok(true) => {
+                for (key, fault) in &update.report.skipped {
                     let warning = format!("{key} is not in the index: {fault}");
                     context.reporter.event(Event::Warning(warning));
                 }
-                return Ok(report);
+                return Ok(update.report);
             }
-            Ok(None) => {}
+            Ok(false) => {}
             Err(fault) => return Err(about(fault)),
         }
     }
     Err(about(CacheFault::Contended {
-        key,
+        key: key.clone(),
         attempts: ATTEMPTS,
     }))
 }
 
-/// One attempt; nothing when somebody else was faster.
-async fn try_update(
-    writer: &SharedWriter,
-    key: &str,
-    scope: IndexScope,
-    context: &Context<'_>,
-) -> Result<Option<IndexReport>, CacheFault> {
-    let (mut builder, when, scope) = what_is_there(writer, key, scope).await?;
-    let before: BTreeSet<DagHash> = builder.packages().collect();
-    let marks = writer.list(pending::FOLDER).await?;
-    let manifests: Vec<String> = if scope == IndexScope::Pending {
-        marks
-            .iter()
-            .filter_map(|it| pending::manifest_of(it))
-            .collect()
-    } else {
-        writer.list(v3::SPEC_MANIFESTS_FOLDER).await?
-    };
-    let mut report = IndexReport::default();
-    let entries = manifests
-        .iter()
-        .filter_map(|key| Some((key, v3::hash_of_spec_manifest(key)?)));
-    let new: Vec<(&String, DagHash)> = entries
-        .clone()
-        .filter(|(_, hash)| !builder.holds(hash))
-        .collect();
-    let mut read = stream::iter(new)
-        .map(|(key, hash)| async move { (key, spec_file(&**writer, key, hash).await) })
-        .buffer_unordered(context.jobs.get().saturating_mul(READ_AT_ONCE));
-    while let Some((key, file)) = read.next().await {
-        match file {
-            Ok(Some(file)) => builder.add_package(file.root, &file.specs),
-            // A mark that was made before its entry, or an entry that was just deleted.
-            Ok(None) => {}
-            Err(fault @ (CacheFault::Mirror(_) | CacheFault::Abandoned)) => return Err(fault),
-            Err(fault) => report.skipped.push((key.clone(), fault)),
+/// What goes through the attempts.
+struct Update<'u> {
+    writer: &'u SharedWriter,
+    key: &'u str,
+    context: &'u Context<'u>,
+    /// What the index had when it was first read.
+    before: Option<BTreeSet<DagHash>>,
+    report: IndexReport,
+}
+
+impl Update<'_> {
+    /// One attempt; false when another one is needed, because somebody else was faster. `look` for losses afterwards.
+    async fn attempt(&mut self, scope: IndexScope, look: bool) -> Result<bool, CacheFault> {
+        let writer = self.writer;
+        let (mut builder, when, scope) = what_is_there(writer, self.key, scope).await?;
+        let indexed: BTreeSet<DagHash> = builder.packages().collect();
+        let marks = writer.list(pending::FOLDER).await?;
+        let manifests: Vec<String> = if scope == IndexScope::Pending {
+            let manifests = marks.iter().filter_map(|it| pending::manifest_of(it));
+            manifests.collect()
+        } else {
+            writer.list(v3::SPEC_MANIFESTS_FOLDER).await?
+        };
+        self.add_new(&mut builder, &manifests).await?;
+        if scope != IndexScope::Pending {
+            self.remove_gone(&mut builder, &indexed, &manifests).await?;
         }
+        let after: BTreeSet<DagHash> = builder.packages().collect();
+        let before = self.before.get_or_insert_with(|| indexed.clone()).clone();
+        self.report.packages = after.len();
+        self.report.added = after.difference(&before).count();
+        self.report.removed = before.difference(&after).count();
+        let is_first = !self.report.is_written;
+        if after != indexed || when == When::Absent || scope == IndexScope::Rebuild && is_first {
+            publish_layout(writer).await?;
+            let text = blocking(move || builder.to_text()).await?;
+            let record = put_bytes(writer, text.into_bytes(), INDEX_MEDIA_TYPE).await?;
+            if put_manifest(writer, self.key, record.clone(), &when).await? == Put::Refused {
+                return Ok(false);
+            }
+            self.report.is_written = true;
+            if look && self.is_lost(&record, &after).await? {
+                return Ok(false);
+            }
+        }
+        let hash_of = |mark: &String| v3::hash_of_spec_manifest(&pending::manifest_of(mark)?);
+        let done: Vec<&String> = marks
+            .iter()
+            .filter(|mark| {
+                hash_of(mark).is_some_and(|hash| before.contains(&hash) && after.contains(&hash))
+            })
+            .collect();
+        // Only of an index that is still the one that was read.
+        let is_still =
+            |there: Option<Versioned>| there.is_some_and(|it| when == When::Version(it.version));
+        if !done.is_empty() && is_still(writer.read(self.key, MAX_MANIFEST_BYTES).await?) {
+            for mark in done {
+                writer.delete(mark).await?;
+            }
+        }
+        Ok(true)
     }
-    drop(read);
-    if scope != IndexScope::Pending {
-        let mut present: BTreeSet<DagHash> = entries.map(|(_, hash)| hash).collect();
+
+    /// Adds entries that the index does not have.
+    async fn add_new(
+        &mut self,
+        builder: &mut CacheIndexBuilder,
+        manifests: &[String],
+    ) -> Result<(), CacheFault> {
+        let writer = self.writer;
+        self.report.skipped.clear();
+        let entries = manifests
+            .iter()
+            .filter_map(|key| Some((key, v3::hash_of_spec_manifest(key)?)));
+        let new: Vec<(&String, DagHash)> =
+            entries.filter(|(_, hash)| !builder.holds(hash)).collect();
+        let at_once = self.context.jobs.get().saturating_mul(READ_AT_ONCE);
+        let mut read = stream::iter(new)
+            .map(|(key, hash)| async move { (key, spec_file(&**writer, key, hash).await) })
+            .buffer_unordered(at_once);
+        while let Some((key, file)) = read.next().await {
+            match file {
+                Ok(Some(file)) => builder.add_package(file.root, &file.specs),
+                // A mark that was made before its entry, or an entry that was just deleted.
+                Ok(None) => {}
+                Err(fault @ (CacheFault::Mirror(_) | CacheFault::Abandoned)) => return Err(fault),
+                Err(fault) => self.report.skipped.push((key.clone(), fault)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out what was indexed and is not there any more.
+    async fn remove_gone(
+        &self,
+        builder: &mut CacheIndexBuilder,
+        indexed: &BTreeSet<DagHash>,
+        manifests: &[String],
+    ) -> Result<(), CacheFault> {
+        let mut present: BTreeSet<DagHash> = manifests
+            .iter()
+            .filter_map(|key| v3::hash_of_spec_manifest(key))
+            .collect();
+        let unlisted: Vec<(DagHash, String)> = indexed
+            .difference(&present)
+            .filter_map(|hash| Some((*hash, builder.manifest_path(hash)?)))
+            .collect();
         // A listing may miss what is being replaced; what was indexed is taken out only when it is surely gone.
-        for (hash, key) in unlisted(&builder, &before, &present) {
-            if writer.size(&key).await?.is_some() {
+        for (hash, key) in unlisted {
+            if self.writer.size(&key).await?.is_some() {
                 present.insert(hash);
             }
         }
+        // What was just read is there, whatever the list says.
+        present.extend(builder.packages().filter(|hash| !indexed.contains(hash)));
         builder.keep_only(&present);
+        Ok(())
     }
-    let after: BTreeSet<DagHash> = builder.packages().collect();
-    report.packages = after.len();
-    report.added = after.difference(&before).count();
-    report.removed = before.difference(&after).count();
-    let is_news = report.added + report.removed > 0;
-    if is_news || when == When::Absent || scope == IndexScope::Rebuild {
-        publish_layout(writer).await?;
-        let text = blocking(move || builder.to_text()).await?;
-        let record = put_bytes(writer, text.into_bytes(), INDEX_MEDIA_TYPE).await?;
-        if put_manifest(writer, key, record, &when).await? == Put::Refused {
-            return Ok(None);
+
+    /// Whether the index that was just written is not the one that is there, or lacks what is marked by now.
+    async fn is_lost(
+        &self,
+        written: &BlobRecord,
+        packages: &BTreeSet<DagHash>,
+    ) -> Result<bool, CacheFault> {
+        let there = unsigned_manifest(self.writer, self.key).await?;
+        if there.is_none_or(|(manifest, _)| manifest.index() != Ok(written)) {
+            return Ok(true);
         }
-        report.is_written = true;
-    }
-    for mark in marks {
-        let hash = pending::manifest_of(&mark).and_then(|it| v3::hash_of_spec_manifest(&it));
-        if hash.is_some_and(|hash| after.contains(&hash)) {
-            writer.delete(&mark).await?;
+        for mark in self.writer.list(pending::FOLDER).await? {
+            let Some(key) = pending::manifest_of(&mark) else {
+                continue;
+            };
+            let is_known = v3::hash_of_spec_manifest(&key).is_some_and(|it| packages.contains(&it));
+            let is_skipped = self
+                .report
+                .skipped
+                .iter()
+                .any(|(skipped, _)| *skipped == key);
+            if !is_known && !is_skipped && self.writer.size(&key).await?.is_some() {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
-    Ok(Some(report))
 }
 
 /// What the index says, the condition for replacing it, and how much must be looked at.
@@ -205,18 +294,6 @@ async fn what_is_there(
         .await?
         .map_err(|source| CacheFault::Index { key: blob, source })?;
     Ok((builder, when, scope))
-}
-
-/// Packages that were indexed and are not listed, with the manifests that they should have.
-fn unlisted(
-    builder: &CacheIndexBuilder,
-    before: &BTreeSet<DagHash>,
-    listed: &BTreeSet<DagHash>,
-) -> Vec<(DagHash, String)> {
-    before
-        .difference(listed)
-        .filter_map(|hash| Some((*hash, builder.manifest_path(hash)?)))
-        .collect()
 }
 
 /// The spec file of an entry; nothing when there is no such entry.

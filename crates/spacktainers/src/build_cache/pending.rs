@@ -1,8 +1,8 @@
 //! Entries that the index may not know yet.
 //!
 //! `.spacktainers/pending/zlib/zlib-1.3.1-<hash>` is an empty object. It is written *before* the manifest of the entry, so
-//! whoever is killed leaves a mark without an entry and never an entry without a mark; and it is deleted after an index
-//! that has the entry was written. Plain Spack never looks there.
+//! whoever is killed leaves a mark without an entry and never an entry without a mark; and it is deleted by whoever
+//! finds the entry in the index. Plain Spack never looks there.
 
 use spack_format::build_cache::v3;
 

@@ -45,6 +45,8 @@ async fn push_at_once(stage: &Stage, names: &[String], writers: Vec<SharedWriter
     let mut expected: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     expected.insert("shared");
     assert_eq!(indexed, expected, "no entry is lost");
+    let last = update_index(&reader, IndexScope::Pending, &context).await;
+    assert_eq!(last.expect("an index").added, 0);
     let marks = reader.list(".spacktainers/pending").await.expect("a list");
     assert_eq!(
         marks,

@@ -89,7 +89,7 @@ pub(crate) fn access(variables: &[(&str, &str)]) -> Access {
         .map(|(name, value)| ((*name).into(), (*value).into()))
         .collect();
     Access {
-        network: Network::new(Duration::from_secs(10)),
+        network: Network::new(Duration::from_secs(60)),
         registries: RegistryClient::new(RegistrySettings::default()),
         is_offline: false,
         retry: RetryPolicy::default(),

@@ -32,6 +32,9 @@ const CAPABILITIES: [&str; 12] = [
     "CAP_AUDIT_WRITE",
 ];
 
+/// What of `/proc` acts on the machine itself; Docker makes these read-only too.
+const KERNEL_SETTINGS: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
 /// What apt is told where there is but one user: do not become another one for downloads.
 const APT_CONFIGURATION: &str = "APT::Sandbox::User \"root\";\n";
 const APT_PATH: &str = "/.spacktainers.apt.conf";
@@ -129,7 +132,7 @@ fn image(
     };
     arguments.mount(how, workspace.root(), Path::new("/"));
     let proc = mounted.place("/proc", Mounted::Directory)?;
-    arguments.add([OsStr::new("--proc"), proc.as_os_str()]);
+    arguments.processes(&proc, input.machine.owners());
     let dev = mounted.place("/dev", Mounted::Directory)?;
     arguments.add([OsStr::new("--dev"), dev.as_os_str()]);
     let sys = mounted.place("/sys", Mounted::Directory)?;
@@ -176,7 +179,11 @@ fn host(
     let (workspace, step) = (input.workspace, input.step);
     arguments.mount("--ro-bind", Path::new("/"), Path::new("/"));
     // Whoever may speak to the daemons whose sockets are here can do as they please.
-    arguments.add(["--tmpfs", "/run", "--dev", "/dev", "--proc", "/proc"]);
+    arguments.add(["--tmpfs", "/run", "--dev", "/dev"]);
+    if std::fs::symlink_metadata("/var/run").is_ok_and(|it| it.is_dir()) {
+        arguments.add(["--tmpfs", "/var/run"]);
+    }
+    arguments.processes(Path::new("/proc"), input.machine.owners());
     if let Ok(real) = std::fs::canonicalize(&input.machine.resolver)
         && real.starts_with("/run")
         && let Ok(text) = std::fs::read(&real)
@@ -211,6 +218,17 @@ impl Arguments {
 
     fn mount(&mut self, how: &str, source: &Path, target: &Path) {
         self.add([OsStr::new(how), source.as_os_str(), target.as_os_str()]);
+    }
+
+    /// A fresh `/proc`. Settings of the kernel belong to user 0 of the machine, whatever else that user may not do.
+    fn processes(&mut self, place: &Path, owners: Owners) {
+        self.add([OsStr::new("--proc"), place.as_os_str()]);
+        if owners == Owners::Kept {
+            for name in KERNEL_SETTINGS {
+                let source = Path::new("/proc").join(name);
+                self.mount("--ro-bind-try", &source, &place.join(name));
+            }
+        }
     }
 
     fn environment(&mut self, name: &str, value: &OsStr) {

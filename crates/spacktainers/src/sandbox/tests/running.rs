@@ -176,6 +176,26 @@ fn on_the_machine_only_the_image_can_be_written() {
 }
 
 #[test]
+fn settings_of_the_kernel_cannot_be_changed() {
+    let Some(stage) = Stage::new() else { return };
+    // The value that it has: nothing happens if this can be done after all.
+    let script = "for file in kernel/core_pattern vm/swappiness; do
+        value=$(cat /proc/sys/$file)
+        if echo \"$value\" > /proc/sys/$file; then echo \"wrote $file\"; fi
+    done; if (: >> /proc/sysrq-trigger); then echo wrote sysrq; fi";
+    for mut step in [shell(script), shell("")] {
+        if step.command.last().is_some_and(String::is_empty) {
+            step.place = Place::Host(stage.folder.path().to_owned());
+            step.command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        }
+        let ran = stage.sandbox().execute(&stage.layers, &step);
+        ran.unwrap_or_else(|error| panic!("{error:?}: {:#?}", stage.told()));
+        let told = stage.told();
+        assert!(!told.iter().any(|it| it.starts_with("wrote")), "{told:#?}");
+    }
+}
+
+#[test]
 fn what_killed_processes_left_is_removed() {
     let Some(stage) = Stage::new() else { return };
     let all = stage.cache.root().join("sandboxes");

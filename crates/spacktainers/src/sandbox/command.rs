@@ -65,20 +65,17 @@ pub(super) fn command(
         "--unshare-uts",
     ]);
     let mut filter = PathBuf::new();
-    match input.machine.owners() {
-        Owners::Kept => {
-            arguments.add(["--cap-drop", "ALL"]);
-            for capability in CAPABILITIES {
-                arguments.add(["--cap-add", capability]);
-            }
+    if input.machine.owners() == Owners::Pretended {
+        arguments.add(["--unshare-user", "--uid", "0", "--gid", "0"]);
+        if let Some(program) = pretend::filter() {
+            filter = input.workspace.put("filter", &program, 0o600)?;
+            arguments.add(["--seccomp", "9"]);
         }
-        Owners::Pretended => {
-            arguments.add(["--unshare-user", "--uid", "0", "--gid", "0"]);
-            if let Some(program) = pretend::filter() {
-                filter = input.workspace.put("filter", &program, 0o600)?;
-                arguments.add(["--seccomp", "9"]);
-            }
-        }
+    }
+    // Of a user namespace of one's own too: there they are about the user's own files.
+    arguments.add(["--cap-drop", "ALL"]);
+    for capability in CAPABILITIES {
+        arguments.add(["--cap-add", capability]);
     }
     let script = match &input.step.place {
         Place::Image(folder) => image(input, folder, &mut arguments, mounted)?,

@@ -99,7 +99,7 @@ impl Writer<'_> {
         let (major, minor) = header.device;
         entry.kind = match header.kind {
             Kind::Directory => EntryKind::Directory,
-            Kind::Symlink => EntryKind::Symlink(target(&place)?),
+            Kind::Symlink => EntryKind::Symlink(target(self.input.root, &place)?),
             Kind::Fifo => EntryKind::Fifo,
             Kind::CharacterDevice => EntryKind::CharacterDevice(major, minor),
             Kind::BlockDevice => EntryKind::BlockDevice(major, minor),
@@ -120,7 +120,7 @@ impl Writer<'_> {
             self.first_names.insert(identity, path.to_vec());
         }
         entry.size = header.size;
-        let file = opened(&place, || File::open(&place));
+        let file = opened(self.input.root, &place, || File::open(&place));
         let file = file.map_err(SandboxError::io("read", &place))?;
         Ok(self.tar.append(&entry, file)?)
     }
@@ -156,8 +156,9 @@ fn is_same_kind(known: merge::Kind<'_>, now: Kind) -> bool {
     )
 }
 
-fn target(place: &Path) -> Result<Vec<u8>, SandboxError> {
-    let target: PathBuf = fs::read_link(place).map_err(SandboxError::io("read", place))?;
+fn target(root: &Path, place: &Path) -> Result<Vec<u8>, SandboxError> {
+    let target = opened(root, place, || fs::read_link(place));
+    let target: PathBuf = target.map_err(SandboxError::io("read", place))?;
     Ok(target.into_os_string().into_vec())
 }
 

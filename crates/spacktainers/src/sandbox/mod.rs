@@ -24,10 +24,13 @@
 //!
 //! # Owners
 //!
-//! Run by root, owners are as commands set them. Privileges are those that Docker gives to containers, without the one to make
-//! device nodes. Run by anybody else, all files belong to the caller: what layers say of owners is kept aside and used for what
-//! a command has not replaced, and setting other owners (`chown`, `setuid` and such) is answered with success and does nothing
-//! ([`pretend`]), which is what package managers need. New files then belong to root.
+//! Run by root, owners are as commands set them. Run by anybody else, all files belong to the caller: what layers say of owners
+//! is kept aside and used for what has the same path and kind afterwards, and setting other owners (`chown`, `setuid` and
+//! such) is answered with success and does nothing ([`pretend`]), which is what package managers need. New files then belong to
+//! root.
+//!
+//! Privileges are those that Docker gives to containers, without the one to make device nodes; without root they reach as far as
+//! the caller's own files.
 //!
 //! # The layer
 //!

@@ -83,14 +83,14 @@ pub(super) fn take(root: &Path) -> Result<Snapshot, SandboxError> {
     let mut found = Snapshot::new();
     let mut pending: Vec<(PathBuf, Vec<u8>)> = vec![(root.to_owned(), Vec::new())];
     while let Some((folder, below)) = pending.pop() {
-        let names = opened(&folder, || {
+        let names = opened(root, &folder, || {
             fs::read_dir(&folder)?
                 .map(|entry| entry.map(|it| it.file_name()))
                 .collect::<io::Result<Vec<_>>>()
         });
         for name in names.map_err(SandboxError::io("read", &folder))? {
             let path = folder.join(&name);
-            let metadata = opened(&folder, || fs::symlink_metadata(&path));
+            let metadata = opened(root, &folder, || fs::symlink_metadata(&path));
             let header = Header::of(&metadata.map_err(SandboxError::io("look at", &path))?);
             let mut inside = below.clone();
             if !inside.is_empty() {
@@ -106,16 +106,36 @@ pub(super) fn take(root: &Path) -> Result<Snapshot, SandboxError> {
     Ok(found)
 }
 
-/// Does something with a file or folder of ours, once more with permission if there is none: in the sandbox its user could.
-pub(super) fn opened<T>(path: &Path, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+/// Does something with a file or folder of ours below `root`, once more with permission if there is none: in the sandbox its user
+/// could.
+pub(super) fn opened<T>(
+    root: &Path,
+    path: &Path,
+    work: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
     match work() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let mode = fs::symlink_metadata(path)?.permissions().mode() & 0o7777;
-            fs::set_permissions(path, Permissions::from_mode(mode | 0o700))?;
-            let result = work();
-            fs::set_permissions(path, Permissions::from_mode(mode))?;
+            let mut closed = Vec::new();
+            let result = open(root, path, &mut closed).and_then(|()| work());
+            while let Some((path, mode)) = closed.pop() {
+                fs::set_permissions(path, Permissions::from_mode(mode))?;
+            }
             result
         }
         result => result,
     }
+}
+
+/// Opens what is closed on the way to `path`, from above; says what modes it had.
+fn open<'a>(root: &Path, path: &'a Path, closed: &mut Vec<(&'a Path, u32)>) -> io::Result<()> {
+    let on_the_way: Vec<&Path> = path.ancestors().take_while(|it| *it != root).collect();
+    for path in on_the_way.into_iter().rev() {
+        let metadata = fs::symlink_metadata(path)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if !metadata.is_symlink() && mode & 0o700 != 0o700 {
+            fs::set_permissions(path, Permissions::from_mode(mode | 0o700))?;
+            closed.push((path, mode));
+        }
+    }
+    Ok(())
 }

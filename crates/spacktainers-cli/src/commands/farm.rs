@@ -52,7 +52,7 @@ pub(super) async fn build_missing(
             .min(NonZeroUsize::new(MOST_AT_ONCE).unwrap_or(NonZeroUsize::MIN)),
     };
     let spack = super::solve::open(project, context).await?;
-    let access = access(&project.settings, &args.insecure, context);
+    let access = access(&project.settings, &how.insecure, context);
     let world = session.world(context);
     let report = farm::build_missing(&orders, &spack, &options, &world, &access)
         .await

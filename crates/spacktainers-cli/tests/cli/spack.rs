@@ -305,7 +305,7 @@ fn a_failure_stops_only_what_depends_on_it_and_leaves_a_capsule_without_secrets(
     command.env("TEST_TOKEN", "canary-6174");
     let ran = Ran::of(command.output().expect("it runs")).ends(3);
     for text in [
-        "line 3 of its log: x.c:3:1: error: no such thing",
+        "of its log: x.c:3:1: error: no such thing",
         "not built: test-dependent@1.0",
         "bad (amd64) was not built",
     ] {

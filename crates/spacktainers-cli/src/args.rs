@@ -291,7 +291,7 @@ pub(crate) struct SifMakeArgs {
 /// How SIF files are written.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SifHow {
-    /// `gzip`: every runtime mounts it; `zstd`: ten times as fast, for Linux 4.14 and later
+    /// `gzip`: every runtime mounts it; `zstd`: four times as fast, for Linux 4.14 and later
     #[arg(long, value_enum, default_value = "gzip")]
     pub(crate) compression: SifCompression,
     /// How hard to compress: 1 to 12 for gzip, 1 to 22 for zstd

@@ -197,7 +197,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Mismatch(_) => {
-                "solve it again: `spack -e FOLDER_OF_THE_DEFINITION concretize --force`".to_owned()
+                "solve it again: `spacktainers lock --update`, or `spack -e FOLDER_OF_THE_DEFINITION concretize --force`".to_owned()
             }
             Self::Missing(missing) if missing.iter().any(|it| !it.offline.is_empty()) => {
                 "not all mirrors were asked: run again without --offline".to_owned()

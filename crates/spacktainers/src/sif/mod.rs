@@ -55,7 +55,7 @@ pub struct SquashfsOptions {
     /// How blocks are compressed.
     ///
     /// gzip is what every runtime mounts: kernels of all clusters, squashfuse, Apptainer, SingularityCE, Sarus.
-    /// zstd takes a Linux of 4.14 or later (or a squashfuse built with it) and a tenth of the time.
+    /// zstd takes a Linux of 4.14 or later (or a squashfuse built with it) and a quarter of the time.
     pub compression: Compression,
     /// Bytes of a block: a power of two from 4 KiB to 1 MiB.
     pub block_size: u32,

@@ -24,7 +24,7 @@ pub enum Compression {
 impl Compression {
     /// The default for images that have to run everywhere.
     pub const GZIP: Self = Self::Gzip { level: 9 };
-    /// The default where Linux is 4.14 or later: level 3, a tenth of gzip's time.
+    /// The default where Linux is 4.14 or later: level 3, a quarter of gzip's time.
     pub const ZSTD: Self = Self::Zstd { level: 3 };
 
     /// Which compressor that is.

@@ -80,3 +80,27 @@ fn what_excluded_the_nearest_is_told_and_nothing_is_written() {
         .ends(3)
         .says("no such package");
 }
+
+#[test]
+fn what_is_missing_is_told_with_what_is_in_the_way() {
+    let stage = Stage::demo();
+    let there = ["cache", "why-miss", "spike@1:", "--json"];
+    let told = stage.run(&there).ends(0).json();
+    assert!(told["found"].is_string(), "{told}");
+    let ran = stage.run(&["cache", "why-miss", "spike@2:"]).ends(3);
+    assert!(
+        ran.stderr.contains("has the version 1.0.0"),
+        "{}",
+        ran.stderr
+    );
+    let told = stage
+        .run(&["cache", "why-miss", "spike@2:", "--json"])
+        .ends(3)
+        .json();
+    assert_eq!(told["considered"], 1);
+    stage
+        .run(&["cache", "why-miss", "spkie"])
+        .ends(3)
+        .says("did you mean `spike`?");
+    stage.run(&["cache", "why-miss", "spike@@"]).ends(2);
+}

@@ -22,6 +22,14 @@ pub(crate) enum CacheCommand {
     Sync(SyncArgs),
     /// Lists the packages of build caches
     List(ListArgs),
+    /// Says whether the mirrors hold what a spec asks for, and if not, what excludes the nearest of what they hold
+    WhyMiss(WhyMissArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhyMissArgs {
+    /// The spec, as a definition would have it
+    pub(crate) spec: String,
 }
 
 #[derive(Debug, clap::Args)]

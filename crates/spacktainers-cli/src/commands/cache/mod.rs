@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `args` | the command line |
 //! | `named` | from the name of a mirror, or a URL, to something that can be asked |
-//! | `push`, `index`, `verify`, `sync`, `list` | one command each |
+//! | `push`, `index`, `verify`, `sync`, `list`, `why_miss` | one command each |
 
 pub(crate) mod args;
 mod index;
@@ -13,6 +13,7 @@ mod named;
 mod push;
 mod sync;
 mod verify;
+mod why_miss;
 
 use spacktainers::build_cache::{CacheError, CacheFault};
 use spacktainers::fetch::FailureKind;
@@ -29,6 +30,7 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit, Failure> 
         CacheCommand::Verify(args) => verify::run(args, context),
         CacheCommand::Sync(args) => sync::run(args, context),
         CacheCommand::List(args) => list::run(args, context),
+        CacheCommand::WhyMiss(args) => why_miss::run(args, context),
     }
 }
 

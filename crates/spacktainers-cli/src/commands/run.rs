@@ -234,6 +234,13 @@ fn unpacked(image: &Unpackable, roots: &Path) -> Result<PathBuf, Failure> {
     let inside = temporary.path().join("root");
     unpack(&image.layers, &inside, is_root())
         .map_err(|error| Failure::new(Exit::Unverified, error))?;
+    // What is mounted in the sandbox needs a place; images of nothing but packages have none.
+    for place in ["dev", "proc", "sys", "tmp"] {
+        let place = inside.join(place);
+        if fs::symlink_metadata(&place).is_err() {
+            fs::create_dir(&place).map_err(|error| fault(error, &place))?;
+        }
+    }
     match fs::rename(&inside, &root) {
         // Somebody else was faster with the very same tree.
         Err(_) if root.is_dir() => Ok(root),

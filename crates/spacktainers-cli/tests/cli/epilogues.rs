@@ -157,12 +157,15 @@ fn commands_are_run_once_and_their_failures_told() {
     let file = format!("{FOLDER}/Dockerfile.epilogue");
     let begin =
         "COPY busybox /bin/\nRUN [\"/bin/busybox\", \"ln\", \"/bin/busybox\", \"/bin/sh\"]\n";
-    let epilogue = format!("{begin}RUN busybox date +%N > /when\n");
+    let epilogue = format!("{begin}RUN busybox cat /proc/sys/kernel/random/uuid > /once\n");
     stage.write(&file, &epilogue);
     stage.build("oci:one").ends(0);
     stage.build("oci:two").ends(0);
     let index = |layout: &str| stage.read(&format!("{layout}/index.json"));
     assert_eq!(index("one"), index("two"), "it ran once");
+    // There is neither /proc nor /dev in this image.
+    let ran = stage.run(&["run", "oci:one", "--", "/bin/busybox", "cat", "/once"]);
+    assert_eq!(ran.ends(0).stdout.trim().len(), 36);
     // What the machine holds in its environment is nobody's business.
     stage.write(&file, &format!("{begin}RUN test -z \"$SECRET_OF_OURS\"\n"));
     let mut command = stage.command(&[

@@ -1,7 +1,9 @@
 //! Packages, found, fetched and scanned.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use spack_format::build_cache::BinaryDistribution;
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs};
@@ -9,22 +11,24 @@ use spack_format::concrete::{ConcreteSpec, ConcreteSpecs};
 use super::relocate::Moved;
 use super::{BuildError, World};
 use crate::content::Content;
-use crate::fetch::{self, CacheEntry, Found};
+use crate::event::Reporter;
+use crate::fetch::{self, BuildCache, CacheEntry, Found};
 use crate::layer::{PackageRecord, ScanJob, scan_all};
+use crate::local_cache::LocalCache;
 
 /// A package that is here, verified and known.
 #[derive(Debug, Clone)]
-pub(super) struct Package<'a> {
+pub(crate) struct Package<'a> {
     /// What it is.
-    pub(super) spec: &'a ConcreteSpec,
+    pub(crate) spec: &'a ConcreteSpec,
     /// Where it was found.
-    pub(super) entry: CacheEntry,
+    pub(crate) entry: CacheEntry,
     /// Its archive.
-    pub(super) content: Content,
+    pub(crate) content: Content,
     /// What is in it.
-    pub(super) record: Arc<PackageRecord>,
+    pub(crate) record: Arc<PackageRecord>,
     /// What Spack recorded about its build.
-    pub(super) built: BinaryDistribution,
+    pub(crate) built: BinaryDistribution,
     /// What it was before, if it was relocated.
     pub(super) moved: Option<Moved>,
 }
@@ -38,21 +42,48 @@ pub struct Gathered {
     pub reused: u64,
 }
 
+/// Where packages come from: what of a [`World`] is needed to have them here.
+#[derive(Clone)]
+pub struct Supply<'a> {
+    /// Where blobs and facts are kept.
+    pub cache: &'a LocalCache,
+    /// Who watches.
+    pub reporter: Arc<dyn Reporter>,
+    /// How much to do at once.
+    pub jobs: NonZeroUsize,
+    /// The time, for signatures.
+    pub now: SystemTime,
+    /// Where packages are looked for, in order.
+    pub mirrors: &'a [BuildCache],
+}
+
+impl<'a> From<&World<'a>> for Supply<'a> {
+    fn from(world: &World<'a>) -> Self {
+        Self {
+            cache: world.cache,
+            reporter: Arc::clone(&world.reporter),
+            jobs: world.jobs,
+            now: world.now,
+            mirrors: world.mirrors,
+        }
+    }
+}
+
 /// Finds, fetches and scans `wanted`. All that is missing or wrong is told at once.
-pub(super) async fn gather<'a>(
+pub(crate) async fn gather<'a>(
     wanted: &[&'a ConcreteSpec],
     specs: &ConcreteSpecs,
-    world: &World<'_>,
+    supply: &Supply<'_>,
 ) -> Result<(Vec<Package<'a>>, Gathered), BuildError> {
     let context = fetch::Context {
-        cache: world.cache,
-        reporter: &*world.reporter,
-        jobs: world.jobs,
-        now: world.now,
+        cache: supply.cache,
+        reporter: &*supply.reporter,
+        jobs: supply.jobs,
+        now: supply.now,
     };
-    let entries = find(wanted, specs, world, &context).await?;
-    let (contents, gathered) = download(&entries, world, &context).await?;
-    let records = scan(&entries, &contents, world).await?;
+    let entries = find(wanted, specs, supply, &context).await?;
+    let (contents, gathered) = download(&entries, supply, &context).await?;
+    let records = scan(&entries, &contents, supply).await?;
     let mut packages = Vec::with_capacity(wanted.len());
     for (((spec, entry), content), record) in wanted
         .iter()
@@ -82,13 +113,13 @@ pub(super) async fn gather<'a>(
 async fn find(
     wanted: &[&ConcreteSpec],
     specs: &ConcreteSpecs,
-    world: &World<'_>,
+    supply: &Supply<'_>,
     context: &fetch::Context<'_>,
 ) -> Result<Vec<CacheEntry>, BuildError> {
     let mut entries = Vec::new();
     let mut missing = Vec::new();
     let mut errors = Vec::new();
-    for found in fetch::find_all(world.mirrors, wanted.iter().copied(), specs, context).await {
+    for found in fetch::find_all(supply.mirrors, wanted.iter().copied(), specs, context).await {
         match found {
             Ok(Found::Here(entry)) => entries.push(*entry),
             Ok(Found::Nowhere(it)) => missing.push(it),
@@ -106,13 +137,13 @@ async fn find(
 
 async fn download(
     entries: &[CacheEntry],
-    world: &World<'_>,
+    supply: &Supply<'_>,
     context: &fetch::Context<'_>,
 ) -> Result<(Vec<Content>, Gathered), BuildError> {
     let mut contents = Vec::new();
     let mut errors = Vec::new();
     let mut gathered = Gathered::default();
-    for fetched in fetch::fetch_all(world.mirrors, entries, context).await {
+    for fetched in fetch::fetch_all(supply.mirrors, entries, context).await {
         match fetched {
             Ok(fetched) => {
                 gathered.fetched += fetched.received;
@@ -132,7 +163,7 @@ async fn download(
 async fn scan(
     entries: &[CacheEntry],
     contents: &[Content],
-    world: &World<'_>,
+    supply: &Supply<'_>,
 ) -> Result<Vec<PackageRecord>, BuildError> {
     let jobs: Vec<ScanJob> = entries
         .iter()
@@ -145,9 +176,9 @@ async fn scan(
         })
         .collect();
     let (cache, reporter, parallel) = (
-        world.cache.clone(),
-        Arc::clone(&world.reporter),
-        world.jobs.get(),
+        supply.cache.clone(),
+        Arc::clone(&supply.reporter),
+        supply.jobs.get(),
     );
     let scanned =
         tokio::task::spawn_blocking(move || scan_all(&jobs, &cache, parallel, &*reporter));
@@ -162,7 +193,7 @@ async fn scan(
             Ok(record) => records.push(record),
             Err(source) => {
                 // A blob that is wrong must not be believed again.
-                let _ = world.cache.remove(&entry.tarball.digest);
+                let _ = supply.cache.remove(&entry.tarball.digest);
                 return Err(BuildError::Scan {
                     package: entry.package.clone(),
                     source,

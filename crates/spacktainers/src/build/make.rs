@@ -11,7 +11,7 @@ use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
 use spack_format::lockfile::SpackLockfile;
 
-use super::gather::{Gathered, Package, gather};
+use super::gather::{Gathered, Package, Supply, gather};
 use super::prefixes::one_store;
 use super::relocate::relocate;
 use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
@@ -90,8 +90,9 @@ pub async fn lock<'a>(
 ) -> Result<Locked<'a>, BuildError> {
     let decided = decide(input.wanted, spack_lock, input.target, input.satisfies)
         .map_err(BuildError::Mismatch)?;
+    let supply = Supply::from(world);
     let (gathered, base) = tokio::join!(
-        gather(&decided.packages, &spack_lock.specs, world),
+        gather(&decided.packages, &spack_lock.specs, &supply),
         find_base(input, world)
     );
     let (packages, gathered) = gathered?;

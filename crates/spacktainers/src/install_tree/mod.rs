@@ -1,4 +1,4 @@
-//! Install trees of Spack: what lies in one.
+//! Install trees of Spack: what lies in one, and packages laid down in one.
 //!
 //! ```text
 //! <unpadded root>/bin/sbang
@@ -7,11 +7,14 @@
 //!   .spack/spec.json              the package and all that it depends on              InstalledPackage
 //! ```
 //!
+//! Read by [`InstallTree`], filled by [`lay`].
+//!
 //! The root may be padded: `/opt/software/__spack_path_placeholder__/…`. Then `sbang` lies below what was padded.
 //!
 //! Source: `lib/spack/spack/database.py`, `store.py`, `hooks/sbang.py` of Spack 1.1.
 
 mod error;
+pub mod lay;
 
 use std::collections::HashMap;
 use std::fs;
@@ -110,6 +113,12 @@ impl InstallTree {
     #[must_use]
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// The root before padding: `bin/sbang` lies below it.
+    #[must_use]
+    pub fn unpadded_root(&self) -> &str {
+        &self.unpadded_root
     }
 
     /// All nodes that the database knows, installed or not.

@@ -24,6 +24,8 @@ pub(crate) enum CacheCommand {
     List(ListArgs),
     /// Says whether the mirrors hold what a spec asks for, and if not, what excludes the nearest of what they hold
     WhyMiss(WhyMissArgs),
+    /// Lays the packages of a lock down in an install tree, as `spack install --cache-only` does, without Spack
+    Install(InstallArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +99,25 @@ pub(crate) struct SyncArgs {
 pub(crate) struct ListArgs {
     /// The names of `[[mirror]]`s, or paths or URLs; default: all mirrors
     pub(crate) mirrors: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// The name of a container of the project, or a folder with a `spack.lock`
+    #[arg(value_name = "NAME|FOLDER")]
+    pub(crate) lock: String,
+    /// The root of the install tree, as `config:install_tree:root` of Spack; it is made if it is not there
+    #[arg(long, value_name = "INSTALL_TREE")]
+    pub(crate) tree: PathBuf,
+    /// Pads the root of a tree that is not there yet to this many characters, as Spack's setting of this name
+    #[arg(long, value_name = "CHARACTERS", default_value_t = 0)]
+    pub(crate) padded_length: usize,
+    /// Where packages are looked for, in order: the name of a `[[mirror]]`, or a path or URL; may be given several times.
+    /// Default: all mirrors
+    #[arg(long = "mirror", value_name = "MIRROR")]
+    pub(crate) mirrors: Vec<String>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
 }
 
 /// Whose signatures count, for mirrors of which the settings say nothing.

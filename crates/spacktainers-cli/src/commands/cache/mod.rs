@@ -1,13 +1,14 @@
-//! `cache`: build caches are written, indexed, verified, copied and listed.
+//! `cache`: build caches are written, indexed, verified, copied, listed and installed from.
 //!
 //! | file | what |
 //! |---|---|
 //! | `args` | the command line |
 //! | `named` | from the name of a mirror, or a URL, to something that can be asked |
-//! | `push`, `index`, `verify`, `sync`, `list`, `why_miss` | one command each |
+//! | `push`, `index`, `verify`, `sync`, `list`, `install`, `why_miss` | one command each |
 
 pub(crate) mod args;
 mod index;
+mod install;
 mod list;
 mod named;
 mod push;
@@ -31,6 +32,7 @@ pub(super) fn run(args: &CacheArgs, context: &Context) -> Result<Exit, Failure> 
         CacheCommand::Sync(args) => sync::run(args, context),
         CacheCommand::List(args) => list::run(args, context),
         CacheCommand::WhyMiss(args) => why_miss::run(args, context),
+        CacheCommand::Install(args) => install::run(args, context),
     }
 }
 

@@ -29,5 +29,5 @@ pub use all::{RelocateJob, Relocated, relocate_all};
 pub use error::RelocateError;
 pub use left::{Left, LeftBecause};
 pub use places::Places;
-pub use rewrite::rewrite;
+pub use rewrite::{Members, rewrite};
 pub use rules::Rules;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use oci_format::layer::tar::{Member, TarReader, TarWriter};
+use oci_format::layer::tar::{Member, TarReader, TarWriteError, TarWriter};
 use oci_format::layer::{Entry, EntryKind};
 use spack_format::relocation::foreign::{self, Foreign, ForeignScanner};
 use spack_format::relocation::{link, shebang};
@@ -11,6 +11,21 @@ use super::file::{self, FileName, WHOLE_FILE_LIMIT};
 use super::left::{Left, LeftBecause, excuse, is_object};
 use super::{RelocateError, Rules};
 use crate::layer::PackageRecord;
+
+/// Takes the members of a relocated archive, one after the other: an archive again, or a folder.
+pub trait Members {
+    /// Takes a member with the first [`Entry::size`] bytes of `content`, which have to be all of them.
+    ///
+    /// # Errors
+    /// When it cannot be written, or `content` has another length.
+    fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), TarWriteError>;
+}
+
+impl<W: Write> Members for TarWriter<W> {
+    fn append(&mut self, entry: &Entry, content: &mut dyn Read) -> Result<(), TarWriteError> {
+        Self::append(self, entry, content)
+    }
+}
 
 /// Bytes that are reserved for a file before they have come: 64 MiB.
 const MOST_AHEAD: usize = 64 << 20;
@@ -21,9 +36,9 @@ const MOST_AHEAD: usize = 64 << 20;
 /// # Errors
 /// When the archive cannot be read or the new one cannot be written; when a path does not fit; and when something that is
 /// loaded would still lead to where the package was built.
-pub fn rewrite<R: Read, W: Write>(
+pub fn rewrite<R: Read, W: Members>(
     archive: R,
-    out: &mut TarWriter<W>,
+    out: &mut W,
     record: &PackageRecord,
     rules: &Rules,
     package: &str,
@@ -70,7 +85,7 @@ fn below<'p>(prefix: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
 }
 
 struct Rewrite<'a, W> {
-    out: &'a mut TarWriter<W>,
+    out: &'a mut W,
     rules: &'a Rules,
     package: &'a str,
     /// The beginning of the file at hand.
@@ -78,7 +93,7 @@ struct Rewrite<'a, W> {
     left: Vec<Left>,
 }
 
-impl<W: Write> Rewrite<'_, W> {
+impl<W: Members> Rewrite<'_, W> {
     fn member<R: Read>(
         &mut self,
         mut entry: Entry,
@@ -212,9 +227,9 @@ impl<W: Write> Rewrite<'_, W> {
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), RelocateError> {
+    fn write(&mut self, entry: &Entry, mut bytes: &[u8]) -> Result<(), RelocateError> {
         self.out
-            .append_bytes(entry, bytes)
+            .append(entry, &mut bytes)
             .map_err(|source| RelocateError::Write {
                 package: self.package.to_owned(),
                 source,

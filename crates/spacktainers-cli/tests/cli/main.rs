@@ -7,6 +7,7 @@
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`caching`]: build caches, against real Spack;
 //! - [`trees`]: what lies in images, against what real Spack installed;
+//! - [`installing`]: packages of build caches into install trees;
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
 //! - [`relocation`]: packages that lie elsewhere than where they were built;
@@ -24,6 +25,7 @@ mod caching;
 mod deffiles;
 mod epilogues;
 mod faults;
+mod installing;
 mod interruptions;
 mod publishing;
 mod relocation;

@@ -4,6 +4,7 @@ use crate::build::ErrorKind;
 use crate::build_cache::CacheError;
 use crate::fetch::{FailureKind, FindError};
 use crate::install_tree::InstallTreeError;
+use crate::install_tree::lay::LayError;
 use crate::mirror::WriteError;
 use crate::openpgp::SignError;
 use crate::spack::SpackError;
@@ -46,6 +47,20 @@ pub enum FarmError {
     /// Spack failed before anything was built.
     #[error(transparent)]
     Spack(#[from] SpackError),
+    /// Packages of mirrors could not be laid down.
+    #[error(transparent)]
+    LayDown(#[from] LayDownError),
+}
+
+/// Why what a build needs is not in the tree.
+#[derive(Debug, thiserror::Error)]
+pub enum LayDownError {
+    /// We could not lay it down.
+    #[error(transparent)]
+    Lay(#[from] LayError),
+    /// Spack could not.
+    #[error(transparent)]
+    Spack(#[from] SpackError),
 }
 
 /// Why a package is not in the mirror.
@@ -54,6 +69,9 @@ pub enum PackageError {
     /// Spack failed.
     #[error(transparent)]
     Spack(#[from] SpackError),
+    /// What it needs could not be laid down.
+    #[error(transparent)]
+    LayDown(#[from] LayDownError),
     /// Spack says that it is installed, and it is not found.
     #[error("it was built, and cannot be found in the install tree")]
     Tree(#[from] InstallTreeError),
@@ -92,7 +110,8 @@ impl FarmError {
                 Some(FailureKind::Local) | None => ErrorKind::Fault,
             },
             Self::Write(_) => ErrorKind::Refused,
-            Self::Spack(error) => error.kind(),
+            Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => error.kind(),
+            Self::LayDown(LayDownError::Lay(error)) => error.kind(),
         }
     }
 
@@ -110,7 +129,8 @@ impl FarmError {
             Self::NoInstallRoot => "say so with `[install] root` in spacktainers.toml, or with an absolute path as `config:install_tree:root` in the definition"
                 .to_owned(),
             Self::Mutable(_) => "ask for versions that do not move: a release, or a commit".to_owned(),
-            Self::Spack(error) => return error.hint(),
+            Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => return error.hint(),
+            Self::LayDown(LayDownError::Lay(error)) => return error.hint(),
             Self::Key(_) | Self::Write(_) | Self::Find(_) => return None,
         })
     }

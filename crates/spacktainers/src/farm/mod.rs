@@ -17,6 +17,7 @@
 
 mod capsule;
 mod error;
+mod lay;
 mod local;
 mod package;
 mod plan;
@@ -35,7 +36,7 @@ use crate::mirror::Access;
 use crate::spack::Spack;
 
 pub use capsule::{Capsule, CapsuleError, CapsuleSummary, FirstError};
-pub use error::{FarmError, PackageError};
+pub use error::{FarmError, LayDownError, PackageError};
 
 /// A container whose packages shall be in a mirror.
 pub struct Order<'a> {

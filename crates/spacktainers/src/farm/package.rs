@@ -1,4 +1,4 @@
-//! One package from the lock to the mirror: what it needs is laid down, it is built, it is pushed. All by real Spack.
+//! One package from the lock to the mirror: what it needs is laid down, it is built, it is pushed. Built by real Spack.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,11 +6,13 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use spack_format::dag_hash::DagHash;
+
 use super::capsule::{Capsule, CapsuleParts};
 use super::plan::{Build, LaidDown};
 use super::push::Goal;
-use super::{FarmError, FarmOptions, Order, PackageError};
-use crate::build::World;
+use super::{FarmError, FarmOptions, LayDownError, Order, PackageError, lay};
+use crate::build::{InstallRoot, Supply, World};
 use crate::event::Event;
 use crate::mirror::Access;
 use crate::spack::{Run, Spack, SpackError, Store, Trusted, write_environment};
@@ -23,6 +25,9 @@ pub(super) struct Yard<'a> {
     environments: Vec<PathBuf>,
     /// Where each container's packages lie.
     trees: Vec<PathBuf>,
+    /// Where the settings say that packages lie.
+    install: Option<InstallRoot>,
+    supply: Supply<'a>,
     goal: Goal<'a>,
     jobs: usize,
 }
@@ -59,6 +64,8 @@ impl<'a> Yard<'a> {
             work,
             environments,
             trees,
+            install: options.install.clone(),
+            supply: Supply::from(world),
             goal,
             jobs: jobs_of_one(world.jobs, options.at_once),
         })
@@ -75,16 +82,22 @@ impl<'a> Yard<'a> {
     }
 
     /// Lays packages of mirrors down in the store, with what they run with.
-    pub(super) async fn lay_down(&self, packages: &[LaidDown]) -> Result<(), SpackError> {
-        let mut by_order: BTreeMap<usize, Vec<&LaidDown>> = BTreeMap::new();
+    pub(super) async fn lay_down(&self, packages: &[LaidDown]) -> Result<(), LayDownError> {
+        let mut by_order: BTreeMap<usize, Vec<DagHash>> = BTreeMap::new();
         for package in packages {
-            by_order.entry(package.order).or_default().push(package);
+            let hashes = by_order.entry(package.order).or_default();
+            hashes.push(package.hash);
         }
-        for (order, packages) in by_order {
-            let count = packages.len();
+        for (order, hashes) in by_order {
+            if let (Some(install), Some(it)) = (&self.install, self.orders.get(order))
+                && lay::lay_down(it, &hashes, install, &self.supply).await?
+            {
+                continue;
+            }
+            let count = hashes.len();
             let plural = if count == 1 { "" } else { "s" };
             let mut arguments = words(&["install", "--only-concrete", "--cache-only"]);
-            arguments.extend(packages.iter().map(|it| format!("/{}", it.hash).into()));
+            arguments.extend(hashes.iter().map(|hash| format!("/{hash}").into()));
             let doing = format!("laying down {count} package{plural} of mirrors");
             let run = self.run(doing, order, arguments, Trusted::Mirrors);
             self.spack.run(&run).await?;
@@ -95,7 +108,7 @@ impl<'a> Yard<'a> {
     /// Builds a package, whose dependencies are in the store, and pushes it.
     pub(super) async fn build(&self, build: &Build) -> Result<(), (PackageError, Option<Capsule>)> {
         let laid_down = self.lay_down(&build.laid_down).await;
-        laid_down.map_err(|error| (error.into(), None))?;
+        laid_down.map_err(|error| (PackageError::from(error), None))?;
         let jobs = self.jobs.to_string();
         let mut arguments = words(&["install", "--only-concrete", "--only", "package"]);
         arguments.extend(words(&["--no-cache", "-j", &jobs]));

@@ -174,7 +174,8 @@ impl Store {
         fs::rename(from, prefix).map_err(at(prefix))
     }
 
-    /// Replaces the database in one step.
+    /// Replaces the database in one step. It is not forced to the disk, which would wait for all packages; Spack does not
+    /// either.
     pub(super) fn write(&self, index: &Index, _: &Locked) -> Result<(), LayError> {
         let text = index.to_text().map_err(|error| self.wrong(error))?;
         let replace = |name: &str, bytes: &[u8]| {
@@ -185,7 +186,6 @@ impl Store {
                 .tempfile_in(&self.folder)
                 .map_err(at(&path))?;
             file.write_all(bytes).map_err(at(&path))?;
-            file.as_file().sync_all().map_err(at(&path))?;
             file.persist(&path).map_err(|it| at(&path)(it.error))?;
             Ok(())
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Ran, Stage, repository, skipped};
+use crate::support::{Ran, Registry, Stage, repository, skipped};
 
 /// A key that signs, and what checks it.
 fn key(ending: &str) -> String {
@@ -387,6 +387,61 @@ fn real_spack_makes_the_same_archives_and_installs_ours() {
     stage
         .run(&["cache", "verify", "./ours", "--key", &public])
         .ends(0);
+}
+
+#[test]
+fn real_spack_lists_and_installs_what_we_push_to_a_registry() {
+    let Some(spack) = Spack::find() else { return };
+    let Some(registry) = Registry::start() else {
+        return skipped("docker-registry is not installed");
+    };
+    let (stage, url) = (
+        &spack.stage,
+        format!("oci+http://{}/ours", registry.address),
+    );
+    spack
+        .run("one", &["install", "--fresh", "--no-checksum", "cacheapp"])
+        .ends(0);
+    let push = [
+        "cache", "push", "cacheapp", "--from", "root-one", "--mirror", &url,
+    ];
+    stage.run(&push).ends(2).says("are not signed");
+    let push = [&push[..], &["--unsigned"]].concat();
+    stage.run(&push).ends(0).says("2 packages pushed");
+    stage.run(&push).ends(0).says("2 were there");
+    let listed = stage.run(&["cache", "list", &url]).ends(0);
+    assert!(listed.stdout.contains("cacheapp@2.0") && !listed.stdout.contains("not in the index"));
+    stage
+        .run(&["cache", "verify", &url, "--unsigned"])
+        .ends(0)
+        .says("2 entries");
+
+    let mirrors = format!("mirrors::\n  ours:\n    url: {url}\n    signed: false\n");
+    stage.write("two/mirrors.yaml", &mirrors);
+    let listed = spack
+        .run("two", &["buildcache", "list", "--allarch"])
+        .ends(0);
+    assert!(listed.stdout.contains("cacheapp@2.0") && listed.stdout.contains("cachelib@1.0"));
+    spack
+        .run("two", &["install", "--cache-only", "cacheapp"])
+        .ends(0);
+    let found = spack.run("two", &["location", "-i", "cacheapp"]).ends(0);
+    let program = PathBuf::from(found.stdout.trim()).join("bin/app");
+    let ran = Ran::of(Command::new(program).output().expect("runs")).ends(0);
+    let at = stage.path("root-two").display().to_string();
+    assert!(
+        ran.stdout.starts_with(&format!("prefix={at}/")),
+        "relocated: {}",
+        ran.stdout
+    );
+    // What plain Spack makes of the cache from now on is what we made of it already.
+    spack
+        .run("two", &["buildcache", "update-index", "ours"])
+        .ends(0);
+    stage
+        .run(&["cache", "index", &url])
+        .ends(0)
+        .says("2 packages in the index, 0 new, 0 gone");
 }
 
 /// One line for each member of the archive of a package: all that a tar says, and the content.

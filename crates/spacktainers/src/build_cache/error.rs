@@ -11,6 +11,7 @@ use crate::install_tree::InstallTreeError;
 use crate::local_cache::LocalCacheError;
 use crate::mirror::{MirrorError, WriteError, WriteFault};
 use crate::openpgp::SignError;
+use crate::registry::RegistryError;
 
 /// Something could not be done to a package or to a build cache.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum CacheFault {
     /// The mirror could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The registry failed, or was not believed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The local cache failed.
     #[error(transparent)]
     Local(#[from] LocalCacheError),
@@ -122,6 +126,11 @@ impl CacheError {
             CacheFault::Mirror(_) | CacheFault::Contended { .. } | CacheFault::NoList => {
                 FailureKind::Mirror
             }
+            CacheFault::Registry(RegistryError::Changed { .. } | RegistryError::Read { .. }) => {
+                FailureKind::Local
+            }
+            CacheFault::Registry(error) if error.is_verification() => FailureKind::Verification,
+            CacheFault::Registry(_) => FailureKind::Mirror,
             CacheFault::Write(error) => match &*error.fault {
                 WriteFault::Changed { .. } | WriteFault::Source { .. } => FailureKind::Local,
                 _ => FailureKind::Mirror,

@@ -36,13 +36,13 @@ use crate::mirror::{Mirror, Put, SharedWriter, Versioned, When};
 use crate::openpgp;
 
 /// How often it is tried before others are too many.
-const ATTEMPTS: u32 = 100;
+pub(super) const ATTEMPTS: u32 = 100;
 
 /// How often it is looked whether something was lost. Where packages arrive without a pause there is always something.
 const LOOKS: u32 = 20;
 
 /// Spec files read at once, for each package that may be worked on: they are small, and most of the time is waiting.
-const READ_AT_ONCE: usize = 8;
+pub(super) const READ_AT_ONCE: usize = 8;
 
 /// How much of a build cache is looked at to make its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

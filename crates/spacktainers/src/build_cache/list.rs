@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use spack_format::build_cache::v3;
+use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
 
 use super::catalog::Catalog;
@@ -23,6 +24,19 @@ pub struct Listed {
     pub is_indexed: bool,
 }
 
+impl Listed {
+    /// A package that the index has.
+    pub(super) fn of_index(spec: &ConcreteSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            version: spec.version.clone(),
+            hash: spec.hash,
+            arch: Some(spec.arch.to_string()),
+            is_indexed: true,
+        }
+    }
+}
+
 /// All packages of a build cache, by name, version and hash: those that it has, whatever its index says; those of the index
 /// where nothing else can be known.
 ///
@@ -40,13 +54,7 @@ async fn listed(catalog: &Catalog) -> Result<Vec<Listed>, CacheFault> {
         .flat_map(|index| index.records.values())
         .filter(|record| record.in_build_cache)
         .map(|record| {
-            let listed = Listed {
-                name: record.spec.name.clone(),
-                version: record.spec.version.clone(),
-                hash: record.spec.hash,
-                arch: Some(record.spec.arch.to_string()),
-                is_indexed: true,
-            };
+            let listed = Listed::of_index(&record.spec);
             (listed.hash, listed)
         })
         .collect();

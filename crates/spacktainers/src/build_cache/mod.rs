@@ -11,7 +11,7 @@
 //! list     what is there
 //! ```
 //!
-//! Start at [`Destination`] and [`push_installed`].
+//! Start at [`Destination`] and [`push_installed`]; for registries, which hold images instead, at [`RegistryCache`].
 //!
 //! Guaranteed:
 //! - an entry is there when all of it is there: blobs are written before the manifest that names them, and who is killed
@@ -34,6 +34,7 @@ mod list;
 mod object;
 mod pending;
 mod push;
+mod registry;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -46,5 +47,6 @@ pub use error::{CacheError, CacheFault};
 pub use index::{IndexReport, IndexScope, update_index};
 pub use list::{Listed, list};
 pub use push::{Pushed, push_all, push_installed};
+pub use registry::RegistryCache;
 pub use sync::{SyncReport, sync};
 pub use verify::{EntryFault, VerifyReport, verify};

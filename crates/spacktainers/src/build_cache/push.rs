@@ -132,7 +132,10 @@ pub async fn push_all(
 }
 
 /// The first package, of this one and of what it needs when linked or run, whose sources may change under its hash.
-fn mutable_below(tree: &InstallTree, spec: &ConcreteSpec) -> Option<(String, MutableSource)> {
+pub(super) fn mutable_below(
+    tree: &InstallTree,
+    spec: &ConcreteSpec,
+) -> Option<(String, MutableSource)> {
     tree.specs()
         .closure([spec.hash], DepTypes::RUNTIME)
         .into_iter()

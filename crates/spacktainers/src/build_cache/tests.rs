@@ -1,4 +1,4 @@
-//! Install trees that were made up, pushed to folders and buckets.
+//! Install trees that were made up, pushed to folders, buckets and registries.
 
 mod archiving;
 mod concurrent;
@@ -6,3 +6,4 @@ mod looking;
 mod made;
 mod pausing;
 mod pushing;
+mod registries;

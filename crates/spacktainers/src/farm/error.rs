@@ -21,6 +21,12 @@ pub enum FarmError {
         /// The mirror.
         mirror: String,
     },
+    /// The mirror wants signatures, and is one that has no place for them.
+    #[error("the mirror `{mirror}` is a registry, whose packages are not signed")]
+    Unsignable {
+        /// The mirror.
+        mirror: String,
+    },
     /// The key cannot be used.
     #[error("the signing key cannot be used")]
     Key(#[source] SignError),
@@ -100,6 +106,7 @@ impl FarmError {
         match self {
             Self::NoMirror
             | Self::NoKey { .. }
+            | Self::Unsignable { .. }
             | Self::Key(_)
             | Self::Untrusted { .. }
             | Self::NoInstallRoot
@@ -123,6 +130,7 @@ impl FarmError {
             Self::NoKey { .. } => "name the secret key with `signing_key = \"FILE\"` below `[spack]`, or in the variable \
                  SPACK_DEPLOYMENT_KEY_PRIVATE; or say `signed = false` for the mirror"
                 .to_owned(),
+            Self::Unsignable { .. } => "say `signed = false` for the mirror".to_owned(),
             Self::Untrusted { .. } => {
                 "export it with `gpg --export --armor KEY > FILE` and add FILE to the mirror's `keys`".to_owned()
             }

@@ -1,4 +1,4 @@
-//! One package from the lock to the mirror: what it needs is laid down, it is built, it is pushed. Built by real Spack.
+//! One package from the lock to the mirror: what it needs is laid down, it is built by real Spack, and it is pushed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -123,15 +123,6 @@ impl<'a> Yard<'a> {
     }
 
     async fn push(&self, build: &Build) -> Result<(), PackageError> {
-        if let Goal::Registry { mirror } = &self.goal {
-            let mut arguments = words(&["buildcache", "push", "--only", "package", "--unsigned"]);
-            arguments.push(mirror.clone().into());
-            arguments.push(format!("/{}", build.hash).into());
-            let doing = format!("pushing {} to {mirror}", build.title);
-            let run = self.run(doing, build.order, arguments, Trusted::Mirrors);
-            self.spack.run(&run).await?;
-            return Ok(());
-        }
         match self.trees.get(build.order) {
             Some(tree) => self.goal.push(tree, &build.hash).await,
             None => Ok(()),

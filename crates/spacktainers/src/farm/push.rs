@@ -1,4 +1,4 @@
-//! Where what is built goes: objects of a folder or bucket are written by us, images of a registry by Spack.
+//! Where what is built goes: objects of a folder or bucket, images of a registry.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use spack_format::dag_hash::DagHash;
 use super::{FarmError, PackageError};
 use crate::build::World;
 use crate::build_cache::{
-    Destination, IndexScope, PushOptions, Pushed, Signing, push_installed, update_index,
+    Destination, IndexScope, PushOptions, Pushed, RegistryCache, Signing, push_installed,
+    update_index,
 };
 use crate::event::Event;
 use crate::fetch::{self, Trust};
@@ -19,17 +20,16 @@ use crate::project::MirrorSettings;
 use crate::spack::Spack;
 
 /// The mirror that takes what is built.
-pub(super) enum Goal<'a> {
-    /// Layout 3, written by us.
-    Objects {
-        destination: Box<Destination>,
-        context: fetch::Context<'a>,
-    },
-    /// A registry, which Spack writes, without signatures.
-    Registry {
-        /// The mirror's name.
-        mirror: String,
-    },
+pub(super) struct Goal<'a> {
+    kind: Kind,
+    context: fetch::Context<'a>,
+}
+
+enum Kind {
+    /// Layout 3.
+    Objects(Box<Destination>),
+    /// Images, which nobody signs.
+    Registry(Box<RegistryCache>),
 }
 
 impl<'a> Goal<'a> {
@@ -47,18 +47,23 @@ impl<'a> Goal<'a> {
             .find(|(settings, _)| settings.push)
             .ok_or(FarmError::NoMirror)?;
         let target = connect_writer(&mirror.location, access).await;
-        let writer = match target.map_err(FarmError::Write)? {
-            WriteTarget::Objects(writer) => writer,
-            WriteTarget::Repository(_) => {
-                return Ok(Self::Registry {
+        let options = PushOptions::default();
+        let kind = match target.map_err(FarmError::Write)? {
+            WriteTarget::Objects(writer) => {
+                let signing = signing(spack, mirror, &cache.trust, world)?;
+                Kind::Objects(Box::new(Destination::new(writer, signing, options)))
+            }
+            WriteTarget::Repository(_) if mirror.signed => {
+                return Err(FarmError::Unsignable {
                     mirror: mirror.name.clone(),
                 });
             }
+            WriteTarget::Repository(repository) => {
+                Kind::Registry(Box::new(RegistryCache::new(repository, options)))
+            }
         };
-        let signing = signing(spack, mirror, &cache.trust, world)?;
-        let destination = Destination::new(writer, signing, PushOptions::default());
-        Ok(Self::Objects {
-            destination: Box::new(destination),
+        Ok(Self {
+            kind,
             context: fetch::Context {
                 cache: world.cache,
                 reporter,
@@ -68,18 +73,17 @@ impl<'a> Goal<'a> {
         })
     }
 
-    /// Pushes a package that lies in the install tree at `tree`; nothing for registries.
+    /// Pushes a package that lies in the install tree at `tree`.
     pub(super) async fn push(&self, tree: &Path, hash: &DagHash) -> Result<(), PackageError> {
-        let Self::Objects {
-            destination,
-            context,
-        } = self
-        else {
-            return Ok(());
-        };
         // Read anew each time: the package was just written into its database.
         let tree = InstallTree::open(tree)?;
-        match push_installed(&tree, hash, destination, context).await? {
+        let pushed = match &self.kind {
+            Kind::Objects(destination) => {
+                push_installed(&tree, hash, destination, &self.context).await?
+            }
+            Kind::Registry(cache) => cache.push_installed(&tree, hash, &self.context).await?,
+        };
+        match pushed {
             Pushed::Written { .. } | Pushed::Present => Ok(()),
             Pushed::Refused { .. } => Err(PackageError::Refused),
             Pushed::Mutable { package, source } => Err(PackageError::Mutable {
@@ -91,14 +95,11 @@ impl<'a> Goal<'a> {
 
     /// Brings the index up to date. We never read it, and plain Spack does.
     pub(super) async fn update_index(&self) {
-        let Self::Objects {
-            destination,
-            context,
-        } = self
-        else {
-            return;
+        let (scope, context) = (IndexScope::Pending, &self.context);
+        let updated = match &self.kind {
+            Kind::Objects(destination) => update_index(destination.writer(), scope, context).await,
+            Kind::Registry(cache) => cache.update_index(scope, context).await,
         };
-        let updated = update_index(destination.writer(), IndexScope::Pending, context).await;
         if let Err(error) = updated {
             let warning = format!(
                 "plain Spack will not see what was pushed until the index is written: {}",

@@ -56,7 +56,7 @@ impl Trust {
     }
 
     /// Whether entries must be signed.
-    pub(super) fn wants_signatures(&self) -> bool {
+    pub(crate) fn wants_signatures(&self) -> bool {
         matches!(self, Self::Signed(_))
     }
 }

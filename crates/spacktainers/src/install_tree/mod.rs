@@ -174,6 +174,12 @@ impl InstallTree {
         Ok(found)
     }
 
+    /// Where a package lies; of externals, where they are said to.
+    #[must_use]
+    pub fn prefix(&self, hash: &DagHash) -> Option<&str> {
+        self.records.get(hash)?.path.as_deref()
+    }
+
     /// A package with all that is to be known to archive it.
     ///
     /// # Errors

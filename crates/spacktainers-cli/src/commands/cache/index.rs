@@ -1,8 +1,9 @@
 //! `cache index`: the index for plain Spack.
 
 use serde_json::json;
-use spacktainers::build_cache::{IndexScope, update_index};
+use spacktainers::build_cache::{IndexScope, PushOptions, RegistryCache, update_index};
 use spacktainers::fetch::Context as FetchContext;
+use spacktainers::mirror::WriteTarget;
 
 use super::super::{block_on, session};
 use super::args::IndexArgs;
@@ -30,14 +31,22 @@ pub(super) fn run(args: &IndexArgs, context: &Context) -> Result<Exit, Failure> 
         };
         let mut exit = Exit::Done;
         for mirror in &mirrors {
-            let writer = mirror.writer(&access).await?;
-            let report = update_index(&writer, scope, &fetch)
-                .await
-                .map_err(failure)?;
+            let (url, report) = match mirror.target(&access).await? {
+                WriteTarget::Objects(writer) => {
+                    let report = update_index(&writer, scope, &fetch).await;
+                    (writer.url().to_owned(), report)
+                }
+                WriteTarget::Repository(repository) => {
+                    let cache = RegistryCache::new(repository, PushOptions::default());
+                    let report = cache.update_index(scope, &fetch).await;
+                    (cache.url().to_owned(), report)
+                }
+            };
+            let report = report.map_err(failure)?;
             if context.json {
                 let document = json!({
                     "event": "result",
-                    "mirror": writer.url(),
+                    "mirror": url,
                     "packages": report.packages,
                     "added": report.added,
                     "removed": report.removed,
@@ -47,10 +56,7 @@ pub(super) fn run(args: &IndexArgs, context: &Context) -> Result<Exit, Failure> 
             } else if context.verbosity > Verbosity::Quiet {
                 printer::err(&format!(
                     "{}: {} packages in the index, {} new, {} gone",
-                    writer.url(),
-                    report.packages,
-                    report.added,
-                    report.removed
+                    url, report.packages, report.added, report.removed
                 ));
             }
             if !report.skipped.is_empty() {

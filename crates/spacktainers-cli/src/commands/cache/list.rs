@@ -5,6 +5,7 @@ use spacktainers::build_cache::list;
 
 use super::super::{block_on, session};
 use super::args::ListArgs;
+use super::named::Looked;
 use super::{failure, named};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -17,8 +18,11 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         let access = session::access(&settings, &[], context);
         let mut rows = Vec::new();
         for mirror in &mirrors {
-            let catalog = mirror.catalog(&access).await?;
-            for package in list(&catalog).await.map_err(failure)? {
+            let packages = match mirror.look(&access).await? {
+                Looked::Catalog(catalog) => list(&catalog).await,
+                Looked::Registry(cache) => cache.list().await,
+            };
+            for package in packages.map_err(failure)? {
                 if context.json {
                     rows.push(json!({
                         "mirror": mirror.name,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spacktainers::build_cache::Catalog;
+use spacktainers::build_cache::{Catalog, PushOptions, RegistryCache};
 use spacktainers::diagnostic::Sources;
 use spacktainers::fetch::Trust;
 use spacktainers::mirror::{
@@ -147,34 +147,42 @@ impl Named {
         }
     }
 
-    /// The mirror, to write to.
-    pub(super) async fn writer(&self, access: &Access) -> Result<SharedWriter, Failure> {
+    /// The mirror, to write to, be it a registry or not.
+    pub(super) async fn target(&self, access: &Access) -> Result<WriteTarget, Failure> {
         let target = connect_writer(&self.location, access).await;
-        match target.map_err(|error| Failure::new(Exit::Refused, error))? {
+        target.map_err(|error| Failure::new(Exit::Refused, error))
+    }
+
+    /// The mirror, to write objects to.
+    pub(super) async fn writer(&self, access: &Access) -> Result<SharedWriter, Failure> {
+        match self.target(access).await? {
             WriteTarget::Objects(writer) => Ok(writer),
-            WriteTarget::Repository(_) => Err(Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!(
-                    "`{}` is a registry, which cannot be written as a build cache",
-                    self.name
-                ),
-            )
-            .hint("push to a folder or a bucket; `spack buildcache push` writes registries")),
+            WriteTarget::Repository(_) => Err(self.is_registry()),
         }
     }
 
-    /// The mirror, to look through.
+    /// The mirror, to look through objects.
     pub(super) async fn catalog(&self, access: &Access) -> Result<Catalog, Failure> {
-        if let Ok(WriteTarget::Objects(writer)) = connect_writer(&self.location, access).await {
-            return Ok(Catalog::Listed(writer));
+        match self.look(access).await? {
+            Looked::Catalog(catalog) => Ok(catalog),
+            Looked::Registry(_) => Err(self.is_registry()),
+        }
+    }
+
+    /// The mirror, to look through, be it a registry or not.
+    pub(super) async fn look(&self, access: &Access) -> Result<Looked, Failure> {
+        if !matches!(self.location, Location::Registry(_))
+            && let Ok(WriteTarget::Objects(writer)) = connect_writer(&self.location, access).await
+        {
+            return Ok(Looked::Catalog(Catalog::Listed(writer)));
         }
         let source = connect(&self.location, access).await;
         match source.map_err(|error| Failure::new(Exit::Refused, error))? {
-            Source::Objects(mirror) => Ok(Catalog::Indexed(mirror)),
-            Source::Repository(_) => Err(Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!("`{}` is a registry: its tags are its list", self.name),
-            )),
+            Source::Objects(mirror) => Ok(Looked::Catalog(Catalog::Indexed(mirror))),
+            Source::Repository(repository) => {
+                let cache = RegistryCache::new(repository, PushOptions::default());
+                Ok(Looked::Registry(Box::new(cache)))
+            }
             Source::Offline => Err(Failure::new(
                 Exit::Refused,
                 anyhow::anyhow!(
@@ -184,4 +192,22 @@ impl Named {
             )),
         }
     }
+
+    fn is_registry(&self) -> Failure {
+        let error = anyhow::anyhow!(
+            "`{}` is a registry, whose packages are copied by no `cache sync`",
+            self.name
+        );
+        Failure::new(Exit::Usage, error).hint(
+            "`cache push` writes registries; images are copied by tools for images, such as `skopeo sync`",
+        )
+    }
+}
+
+/// A mirror that is looked through.
+pub(super) enum Looked {
+    /// Of objects.
+    Catalog(Catalog),
+    /// Of images.
+    Registry(Box<RegistryCache>),
 }

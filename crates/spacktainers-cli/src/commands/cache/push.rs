@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use spack_format::concrete::DepTypes;
 use spack_format::dag_hash::DagHash;
 use spacktainers::build_cache::{
-    CacheError, Destination, IndexScope, PushOptions, Pushed, Signing, push_all, update_index,
+    CacheError, Destination, IndexScope, PushOptions, Pushed, RegistryCache, Signing, push_all,
+    update_index,
 };
 use spacktainers::fetch::Context as FetchContext;
 use spacktainers::install_tree::InstallTree;
+use spacktainers::mirror::WriteTarget;
 use spacktainers::openpgp::SecretKey;
 
 use super::super::{block_on, session};
@@ -42,19 +44,34 @@ pub(super) fn run(args: &PushArgs, context: &Context) -> Result<Exit, Failure> {
         };
         let mut exit = Exit::Done;
         for mirror in &mirrors {
-            let writer = mirror.writer(&access).await?;
             let options = PushOptions {
                 replace: args.force,
                 allow_mutable: args.allow_mutable,
             };
-            let signing = signing(mirror, key.as_ref(), args)?;
-            let destination = Destination::new(writer, signing, options);
-            let results = push_all(&tree, hashes.iter().copied(), &destination, &fetch).await;
-            exit = exit.max(told(&tree, &hashes, &results, &destination, context));
-            if !args.no_index {
-                update_index(destination.writer(), IndexScope::Pending, &fetch)
-                    .await
-                    .map_err(failure)?;
+            let (all, scope) = (hashes.iter().copied(), IndexScope::Pending);
+            match mirror.target(&access).await? {
+                WriteTarget::Objects(writer) => {
+                    let signing = signing(mirror, key.as_ref(), args)?;
+                    let destination = Destination::new(writer, signing, options);
+                    let results = push_all(&tree, all, &destination, &fetch).await;
+                    exit = exit.max(told(&tree, &hashes, &results, destination.url(), context));
+                    if !args.no_index {
+                        let updated = update_index(destination.writer(), scope, &fetch).await;
+                        updated.map_err(failure)?;
+                    }
+                }
+                WriteTarget::Repository(repository) => {
+                    if !args.unsigned && !mirror.is_unsigned() {
+                        return Err(unsignable(mirror));
+                    }
+                    let cache = RegistryCache::new(repository, options);
+                    let results = cache.push_all(&tree, all, &fetch).await;
+                    exit = exit.max(told(&tree, &hashes, &results, cache.url(), context));
+                    if !args.no_index {
+                        let updated = cache.update_index(scope, &fetch).await;
+                        updated.map_err(failure)?;
+                    }
+                }
             }
         }
         Ok(exit)
@@ -122,12 +139,22 @@ fn signing(
     }
 }
 
+/// Registries have no place for signatures: whoever pushes there says that he knows.
+fn unsignable(mirror: &Named) -> Failure {
+    let error = anyhow::anyhow!(
+        "`{}` is a registry, whose packages are not signed",
+        mirror.name
+    );
+    Failure::new(Exit::Usage, error)
+        .hint("say --unsigned, or `signed = false` in the settings of the mirror")
+}
+
 /// Says what became of each package.
 fn told(
     tree: &InstallTree,
     hashes: &[DagHash],
     results: &[Result<Pushed, CacheError>],
-    destination: &Destination,
+    url: &str,
     context: &Context,
 ) -> Exit {
     let (mut written, mut present, mut bytes) = (0, 0, 0);
@@ -178,12 +205,11 @@ fn told(
         rows.push(row(hash, &package, state, result));
     }
     if context.json {
-        let document = json!({"event": "result", "mirror": destination.url(), "packages": rows});
+        let document = json!({"event": "result", "mirror": url, "packages": rows});
         printer::out(&document.to_string());
     } else if context.verbosity > Verbosity::Quiet {
         printer::err(&format!(
-            "{}: {written} packages pushed ({}), {present} were there",
-            destination.url(),
+            "{url}: {written} packages pushed ({}), {present} were there",
             printer::bytes(bytes)
         ));
     }

@@ -6,6 +6,7 @@ use spacktainers::fetch::Context as FetchContext;
 
 use super::super::{block_on, session};
 use super::args::VerifyArgs;
+use super::named::Looked;
 use super::{failure, named, sentence};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -26,8 +27,17 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure>
         let mut faults = 0;
         for mirror in &mirrors {
             let trust = mirror.trust(&args.trust)?;
-            let catalog = mirror.catalog(&access).await?;
-            let report = verify(&catalog, &trust, &fetch).await.map_err(failure)?;
+            let (url, report) = match mirror.look(&access).await? {
+                Looked::Catalog(catalog) => {
+                    let report = verify(&catalog, &trust, &fetch).await;
+                    (catalog.url().to_owned(), report)
+                }
+                Looked::Registry(cache) => {
+                    let report = cache.verify(&trust, &fetch).await;
+                    (cache.url().to_owned(), report)
+                }
+            };
+            let report = report.map_err(failure)?;
             faults += report.faults.len();
             let told: Vec<(String, String)> = report
                 .faults
@@ -37,7 +47,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure>
             if context.json {
                 let document = json!({
                     "event": "result",
-                    "mirror": catalog.url(),
+                    "mirror": url,
                     "entries": report.entries,
                     "bytes": report.bytes,
                     "unindexed": report.unindexed,
@@ -58,7 +68,7 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure>
             if context.verbosity > Verbosity::Quiet {
                 printer::err(&format!(
                     "{}: {} entries, {} read, {} faults; {} entries are not in the index",
-                    catalog.url(),
+                    url,
                     report.entries,
                     printer::bytes(report.bytes),
                     told.len(),

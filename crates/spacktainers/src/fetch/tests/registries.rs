@@ -1,10 +1,7 @@
 //! Build caches in registries: made up, and Spack's own in a real registry.
 
-use std::io::{self, Write};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::io;
+use std::path::PathBuf;
 
 use oci_format::Digest;
 use spack_format::build_cache::oci::tag;
@@ -12,8 +9,9 @@ use spack_format::lockfile::SpackLockfile;
 
 use super::super::*;
 use super::made::*;
-use crate::test_support::fixtures;
+use crate::test_support::docker_registry::DockerRegistry;
 use crate::test_support::http_server::{Fault, HttpServer};
+use crate::test_support::{fixtures, skipped};
 
 fn host(server: &HttpServer) -> String {
     let url = server.url();
@@ -112,55 +110,6 @@ async fn a_registry_that_fails_is_an_error_and_not_absence() {
     assert_eq!(error.kind(), FailureKind::Mirror, "{}", error.reason);
 }
 
-struct Registry {
-    child: Child,
-    host: String,
-}
-
-impl Registry {
-    /// Serves the registry whose storage is the folder `data`.
-    async fn serve(data: &Path, scratch: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let host = format!("127.0.0.1:{port}");
-        let config = scratch.join("registry.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {host}}}\n",
-            data.display()
-        );
-        std::fs::write(&config, text).expect("writes");
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        let registry = Self { child, host };
-        for _ in 0..200 {
-            if std::net::TcpStream::connect(&registry.host).is_ok() {
-                return registry;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("docker-registry does not answer");
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn skipped(reason: &str) {
-    let _ = writeln!(io::stderr(), "SKIPPED: {reason}");
-}
-
 /// Needs the storage of a registry to which Spack has pushed the environment `small`, as
 /// `spack-small`.
 #[tokio::test]
@@ -169,15 +118,10 @@ async fn every_package_that_spack_pushed_to_a_registry_is_found_and_whole() {
     let Some(data) = std::env::var_os("SPACKTAINERS_SPACK_REGISTRY").map(PathBuf::from) else {
         return skipped("SPACKTAINERS_SPACK_REGISTRY names no registry storage");
     };
-    if Command::new("docker-registry")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        return skipped("no docker-registry on PATH");
-    }
     let bench = Bench::new();
-    let registry = Registry::serve(&data, bench.folder.path()).await;
+    let Some(registry) = DockerRegistry::serve(&data, bench.folder.path()).await else {
+        return;
+    };
     let lock = std::fs::read_to_string(fixtures.join("envs/small/spack.lock")).expect("a lock");
     let lock = SpackLockfile::parse(&lock).expect("a lock");
     let mirrors = [at_registry(&registry.host, "spack-small", unsigned(), false).await];

@@ -269,6 +269,20 @@ fn an_unsolved_definition_is_solved_once_and_what_is_missing_is_built_once() {
     let ran = yard.run(&build).ends(0);
     assert_eq!(count(&started(&ran.stdout), "building"), 0, "all is there");
 
+    // On another machine, what a mirror has is laid down without Spack, and the rest is built on it.
+    for gone in ["store", "mirror/v3/manifests/spec/test-tool"] {
+        fs::remove_dir_all(yard.stage.path(gone)).expect("it is there");
+    }
+    for name in ["one", "two"] {
+        let file = format!("container_definitions/amd64/{name}/container.lock");
+        fs::remove_file(yard.stage.path(&file)).expect("it is there");
+    }
+    let ran = yard.run(&build).ends(0);
+    let labels = started(&ran.stdout);
+    assert_eq!(count(&labels, "building test-library"), 0, "{labels:?}");
+    assert_eq!(count(&labels, "laying down"), 0, "{labels:?}");
+    assert_eq!(count(&labels, "building test-tool"), 1, "{labels:?}");
+
     let lock = yard.lock("one");
     for text in [
         "TEST_TOOL = \"/opt/view/bin/test-tool\"",

@@ -28,6 +28,9 @@
 //!
 //! A registry that shows tags late (one behind a cache, say) weakens the last two.
 //!
+//! Spack 1.1 reads the index of `oci:` mirrors and passes over that of `oci+http:` ones, whoever wrote it; packages that
+//! it knows the hash of it installs from both.
+//!
 //! Nothing is signed: there is no place for signatures in this layout.
 //!
 //! Source: `_oci_push`, `_oci_put_manifest`, `_oci_update_index` in `lib/spack/spack/binary_distribution.py` of Spack 1.1.

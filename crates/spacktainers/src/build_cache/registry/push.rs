@@ -219,7 +219,7 @@ impl RegistryCache {
         layers.push(own.clone());
         let diff_ids: Vec<_> = layers.iter().map(|it| checksum(&it.diff_id)).collect();
         let image = PackageImage {
-            architecture: architecture(spec),
+            architecture: &architecture(spec),
             diff_ids: &diff_ids,
             environment: &environment(tree, hash),
             tarball: &checksum(&own.blob.digest),
@@ -293,14 +293,14 @@ fn finished(
 }
 
 /// The processor in the words of images, as Spack maps them.
-fn architecture(spec: &ConcreteSpec) -> &'static str {
-    match Microarchitecture::from_name(&spec.arch.target).family() {
+fn architecture(spec: &ConcreteSpec) -> String {
+    let processor = Microarchitecture::from_name(&spec.arch.target);
+    match processor.family() {
+        "x86_64" => "amd64",
         "aarch64" => "arm64",
-        "ppc64le" => "ppc64le",
-        "ppc64" => "ppc64",
-        "riscv64" => "riscv64",
-        _ => "amd64",
+        other => other,
     }
+    .to_owned()
 }
 
 /// The variables of an image: what loading the package sets, on top of [`PATH`].

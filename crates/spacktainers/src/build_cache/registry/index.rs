@@ -25,7 +25,7 @@ use crate::build_cache::index::{ATTEMPTS, IndexReport, IndexScope, READ_AT_ONCE,
 use crate::build_cache::object::digest;
 use crate::event::Event;
 use crate::fetch::Context;
-use crate::registry::{ManifestKey, RegistryError};
+use crate::registry::RegistryError;
 
 /// The longest index that is read: real ones have some hundred megabytes.
 const LONGEST: u64 = 4 << 30;
@@ -170,11 +170,7 @@ impl Update<'_> {
         if self.cache.version().await? != there.version {
             return Ok(false);
         }
-        let key = ManifestKey::Tag(INDEX_TAG.to_owned());
-        self.cache
-            .repository
-            .put_manifest(key, media_type::IMAGE_MANIFEST, manifest)
-            .await?;
+        self.cache.put(INDEX_TAG, &manifest).await?;
         self.report.is_written = true;
         let seen: BTreeSet<&String> = tags.iter().map(|(_, tag)| tag).collect();
         let now = self.cache.tags().await?;

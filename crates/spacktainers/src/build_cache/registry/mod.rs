@@ -42,7 +42,7 @@ mod push;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use oci_format::{Descriptor, Digest};
+use oci_format::{Descriptor, Digest, media_type};
 use spack_format::build_cache::MAX_SPEC_FILE_BYTES;
 use spack_format::build_cache::oci::{
     INDEX_TAG, LayerRecord, PackageConfig, PackageManifest, hash_of_tag, tag,
@@ -52,12 +52,15 @@ use spack_format::dag_hash::DagHash;
 
 use super::destination::PushOptions;
 use super::error::CacheFault;
-use super::index::blocking;
+use super::index::{blocking, pause};
 use super::object::digest;
 use crate::content::Content;
 use crate::fetch::{FindFault, utf8};
 use crate::mirror::Location;
-use crate::registry::{FetchedManifest, ManifestKey, Repository, Upload};
+use crate::registry::{FetchedManifest, ManifestKey, RegistryError, Repository, Upload};
+
+/// How often a tag is read again that is just being written.
+const TORN_READS: u32 = 10;
 
 /// A build cache in a registry. One for a whole run: what was learned of layers is kept.
 pub struct RegistryCache {
@@ -98,14 +101,47 @@ impl RegistryCache {
         &self.url
     }
 
+    /// Writes a tag; once more where somebody else is just writing it, which some registries answer with 400 as well.
+    async fn put(&self, tag: &str, manifest: &[u8]) -> Result<(), CacheFault> {
+        let mut tries = 0;
+        loop {
+            let key = ManifestKey::Tag(tag.to_owned());
+            let (kind, bytes) = (media_type::IMAGE_MANIFEST, manifest.to_vec());
+            match self.repository.put_manifest(key, kind, bytes).await {
+                Err(RegistryError::Status { status, .. })
+                    if status == 400 && tries < TORN_READS =>
+                {
+                    tries += 1;
+                    pause().await;
+                }
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    /// Registries that keep tags in files answer 400 to who reads one that is just being written; so that is asked again.
     async fn manifest(&self, tag: &str) -> Result<Option<FetchedManifest>, CacheFault> {
-        let key = ManifestKey::Tag(tag.to_owned());
-        Ok(self.repository.manifest(key).await?)
+        for _ in 0..TORN_READS {
+            let key = ManifestKey::Tag(tag.to_owned());
+            match self.repository.manifest(key).await {
+                Err(RegistryError::Status { status, .. }) if status == 400 => pause().await,
+                answer => return Ok(answer?),
+            }
+        }
+        Ok(self
+            .repository
+            .manifest(ManifestKey::Tag(tag.to_owned()))
+            .await?)
     }
 
     async fn is_there(&self, tag: &str) -> Result<bool, CacheFault> {
         let key = ManifestKey::Tag(tag.to_owned());
-        Ok(self.repository.manifest_head(key).await?.is_some())
+        match self.repository.manifest_head(key).await {
+            Err(RegistryError::Status { status, .. }) if status == 400 => {
+                Ok(self.manifest(tag).await?.is_some())
+            }
+            answer => Ok(answer?.is_some()),
+        }
     }
 
     /// The tags of packages with the hashes that they end in, in order.

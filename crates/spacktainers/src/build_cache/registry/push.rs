@@ -23,7 +23,6 @@ use crate::build_cache::push::{Pushed, mutable_below};
 use crate::event::{Event, Outcome, TaskId, TaskKind};
 use crate::fetch::Context;
 use crate::install_tree::{InstallTree, InstallTreeError, InstalledPackage};
-use crate::registry::ManifestKey;
 
 /// What is searched for programs where no package says anything.
 const PATH: &str = "/bin:/usr/bin";
@@ -238,10 +237,7 @@ impl RegistryCache {
         if !self.options.replace && self.is_there(&name).await? {
             return self.overtaken(&name, ours).await;
         }
-        let key = ManifestKey::Tag(name.clone());
-        self.repository
-            .put_manifest(key, media_type::IMAGE_MANIFEST, manifest.to_json())
-            .await?;
+        self.put(&name, &manifest.to_json()).await?;
         let theirs = self.tarball_there(&name).await?;
         Ok(if theirs == Some(ours) {
             Pushed::Written {

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(crate) use json_text::write_string;
+pub(crate) use json_text::{write_list, write_string};
 pub use verify::{HashVerdict, NotVerifiable, verify};
 
 /// The characters of a DAG hash: 160 bits in base 32.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use sha1::{Digest as _, Sha1};
 
 use super::DagHash;
-use super::json_text::{Layout, ObjectWriter, write_string};
+use super::json_text::{Layout, ObjectWriter, write_list, write_string};
 use crate::concrete::{ConcreteSpec, NodeFormat};
 
 /// What comes of checking a hash.
@@ -194,17 +194,6 @@ fn old_edges(node: &ConcreteSpec, original: u32) -> String {
     }
     out.push(']');
     out
-}
-
-fn write_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
-    out.push('[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_string(out, item);
-    }
-    out.push(']');
 }
 
 /// SHA-1 in lower-case base 32; a spliced node ends like the spec that it was built as.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::Root;
 use crate::concrete::{ConcreteSpec, DepTypes, Edge, GraphError, NodeFormat};
-use crate::dag_hash::{DagHash, write_string};
+use crate::dag_hash::{DagHash, write_list, write_string};
 
 /// Why nodes cannot be written as a lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -174,7 +174,7 @@ fn edges_text(edges: &[&Edge], own: NodeFormat, format: NodeFormat) -> String {
         out.push_str(r#"{"name":"#);
         write_string(&mut out, &edge.name);
         out.push_str(&format!(r#","hash":"{}","#, edge.hash));
-        let types = |out: &mut String| list(out, edge.deptypes.names());
+        let types = |out: &mut String| write_list(out, edge.deptypes.names());
         if format <= NodeFormat::V3 {
             out.push_str(r#""type":"#);
             types(&mut out);
@@ -184,7 +184,7 @@ fn edges_text(edges: &[&Edge], own: NodeFormat, format: NodeFormat) -> String {
         out.push_str(r#""parameters":{"deptypes":"#);
         types(&mut out);
         out.push_str(r#","virtuals":"#);
-        list(&mut out, edge.virtuals.iter().map(String::as_str));
+        write_list(&mut out, edge.virtuals.iter().map(String::as_str));
         // Older formats do not have the word, and mean it of every edge.
         if edge.direct && (own >= NodeFormat::V5 || own != format) {
             out.push_str(r#","direct":true"#);
@@ -193,17 +193,6 @@ fn edges_text(edges: &[&Edge], own: NodeFormat, format: NodeFormat) -> String {
     }
     out.push(']');
     out
-}
-
-fn list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
-    out.push('[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_string(out, item);
-    }
-    out.push(']');
 }
 
 #[cfg(test)]

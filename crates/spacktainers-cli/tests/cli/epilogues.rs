@@ -114,7 +114,7 @@ fn files_lie_where_buildah_puts_them() {
     if !has("buildah") {
         return;
     }
-    let epilogue = "WORKDIR /work/deep\nCOPY files/run.sh tool\nCOPY files /opt/app\nCOPY files/run.sh files/deep/more.txt /opt/app/\n\
+    let epilogue = "WORKDIR /job/deep\nCOPY files/run.sh tool\nCOPY files /opt/app\nCOPY files/run.sh files/deep/more.txt /opt/app/\n\
         COPY files/*.sh /srv/\nCOPY --chown=7:8 --chmod=640 files/deep /data\nADD files/deep/more.txt /single\nCOPY files/deep/er /opt/app/deep\n";
     compare_with_buildah(&stage(), epilogue);
 }
@@ -141,7 +141,7 @@ fn commands_change_what_they_change_in_buildah() {
     }
     // What buildah mounts things on it leaves behind: it is there before.
     let epilogue = "WORKDIR /run\nCOPY files/run.sh /etc/hostname\nCOPY busybox /bin/\nRUN [\"/bin/busybox\", \"ln\", \"/bin/busybox\", \"/bin/sh\"]\n\
-        COPY files /opt/app\nENV NAME=\"a b\"\nWORKDIR /work\n\
+        COPY files /opt/app\nENV NAME=\"a b\"\nWORKDIR /job\n\
         RUN busybox mkdir -p a/b && echo \"$NAME\" > a/b/c && busybox chmod 700 a && busybox ln a/b/c hard && busybox ln -s c a/b/soft\n\
         RUN busybox rm -r /opt/app/deep && busybox mkdir /opt/app/deep && echo new > /opt/app/deep/new && busybox chown 5:6 /opt/app/run.sh\n\
         RUN busybox rm hard && echo x >> a/b/c\nRUN true\n";

@@ -124,11 +124,11 @@ pub fn files_digest(epilogue: &Epilogue, folder: &Path) -> Result<Option<Digest>
         // A sink takes everything.
         let _ = io::Write::write_all(out, line.as_bytes());
     };
-    for pattern in epilogue.sources() {
+    for (pattern, place) in epilogue.sources() {
         is_any = true;
         let found = match pattern.contains('$') {
             true => vec![folder.to_owned()],
-            false => matching(pattern, folder, &(0..0))?,
+            false => matching(pattern, folder, place)?,
         };
         tell(&mut text, format!("pattern {}\n{pattern}\n", pattern.len()));
         for path in found {

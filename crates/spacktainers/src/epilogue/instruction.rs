@@ -111,11 +111,14 @@ impl Epilogue {
         self.steps.iter().any(is_run)
     }
 
-    /// The patterns of files that are copied into the image, as written.
-    pub fn sources(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().flat_map(|step| match &step.instruction {
-            Instruction::Copy { sources, .. } => sources.iter().map(|it| &**it).collect(),
-            _ => Vec::new(),
+    /// The patterns of files that are copied into the image, as written, and the places of their instructions.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
+        self.steps.iter().flat_map(|step| {
+            let sources: &[String] = match &step.instruction {
+                Instruction::Copy { sources, .. } => sources,
+                _ => &[],
+            };
+            sources.iter().map(|it| (&**it, &step.place))
         })
     }
 }

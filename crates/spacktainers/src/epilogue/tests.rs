@@ -304,13 +304,13 @@ fn files_go_where_docker_puts_them() {
     stage.write("files/deep/data.txt", "data", 0o640);
     symlink("run.sh", stage.context().join("files/link")).unwrap();
     let (image, config) = stage.apply(
-        "WORKDIR /work\nCOPY files/run.sh tool\nCOPY files /opt/app\nCOPY files/*.sh /lib/\n\
+        "WORKDIR /job\nCOPY files/run.sh tool\nCOPY files /opt/app\nCOPY files/*.sh /lib/\n\
          COPY --chown=web:staff --chmod=600 files/deep/data.txt /srv/\nCOPY files/run.sh /lib\n",
     );
     let layers = &image.layers[1..];
-    assert_eq!(config.config.working_dir.as_deref(), Some("/work"));
-    assert_eq!(names(&layers[0]), ["work"]);
-    assert_eq!(names(&layers[1]), ["work/tool"]);
+    assert_eq!(config.config.working_dir.as_deref(), Some("/job"));
+    assert_eq!(names(&layers[0]), ["job"]);
+    assert_eq!(names(&layers[1]), ["job/tool"]);
     let root = (0, 0);
     let expected = [
         ("opt", 0o755, root, "/"),

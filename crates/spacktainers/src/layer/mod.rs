@@ -11,6 +11,7 @@
 //! check and the prefix check never open a blob again.
 
 pub(crate) mod elf;
+mod in_parallel;
 mod pack;
 mod package;
 mod plan;

@@ -1,10 +1,8 @@
 //! Many packages at once, each scanned once in its life.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use oci_format::Digest;
 
+use super::in_parallel::in_parallel;
 use super::record::PackageRecord;
 use super::scan::{ScanError, scan};
 use crate::content::Content;
@@ -42,27 +40,12 @@ pub fn scan_all(
     parallel: usize,
     reporter: &dyn Reporter,
 ) -> Vec<Result<PackageRecord, ScanError>> {
-    // The largest first: whoever begins the largest last waits for it alone at the end.
-    let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(jobs[*index].size));
-    let next = AtomicUsize::new(0);
-    let answers = Mutex::new((0..jobs.len()).map(|_| None).collect::<Vec<_>>());
-    std::thread::scope(|scope| {
-        for _ in 0..parallel.clamp(1, jobs.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = scan_one(&jobs[*index], cache, reporter);
-                    answers.lock().unwrap_or_else(PoisonError::into_inner)[*index] = Some(answer);
-                }
-            });
-        }
-    });
-    answers
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_iter()
-        .flatten()
-        .collect()
+    in_parallel(
+        jobs,
+        parallel,
+        |job| job.size,
+        |job| scan_one(job, cache, reporter),
+    )
 }
 
 fn scan_one(

@@ -44,14 +44,9 @@ pub(super) fn of_epilogue(
     faults: &mut Vec<Diagnostic>,
 ) -> Finish {
     let files = files_digest(&epilogue, folder).unwrap_or_else(|error| {
-        // Which instruction it is about is not said by the error: the first that copies what is named in it.
-        let text = error.to_string();
-        let step = epilogue.steps.iter().find(|step| match &step.instruction {
-            Instruction::Copy { sources, .. } => sources.iter().any(|it| text.contains(&**it)),
-            _ => false,
-        });
-        let place = step.map_or(0..0, |step| step.place.clone());
-        let told = Diagnostic::error(Span::from_range(source, place), text).label("copied here");
+        let place = error.place().cloned().unwrap_or_default();
+        let place = Span::from_range(source, place);
+        let told = Diagnostic::error(place, error.to_string()).label("copied here");
         faults.push(match error.hint() {
             Some(hint) => told.hint(hint),
             None => told,

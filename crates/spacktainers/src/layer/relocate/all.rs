@@ -1,8 +1,6 @@
 //! Many packages at once, each relocated once for the same rules.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
@@ -15,6 +13,7 @@ use super::{Left, RelocateError, Rules, rewrite};
 use crate::content::Content;
 use crate::event::{Event, Outcome, Reporter, TaskId, TaskKind};
 use crate::layer::PackageRecord;
+use crate::layer::in_parallel::in_parallel;
 use crate::local_cache::LocalCache;
 
 /// Kind of the records in the local cache; the number changes with what is remembered.
@@ -68,27 +67,12 @@ pub fn relocate_all(
     parallel: usize,
     reporter: &dyn Reporter,
 ) -> Vec<Result<Relocated, RelocateError>> {
-    // The largest first: whoever begins the largest last waits for it alone at the end.
-    let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(jobs[*index].size));
-    let next = AtomicUsize::new(0);
-    let answers = Mutex::new((0..jobs.len()).map(|_| None).collect::<Vec<_>>());
-    std::thread::scope(|scope| {
-        for _ in 0..parallel.clamp(1, jobs.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = relocate_one(&jobs[*index], cache, reporter);
-                    answers.lock().unwrap_or_else(PoisonError::into_inner)[*index] = Some(answer);
-                }
-            });
-        }
-    });
-    answers
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_iter()
-        .flatten()
-        .collect()
+    in_parallel(
+        jobs,
+        parallel,
+        |job| job.size,
+        |job| relocate_one(job, cache, reporter),
+    )
 }
 
 fn relocate_one(

@@ -1,5 +1,6 @@
 //! One container of a project with the files beside its definition: what the stages are given.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use super::freshness::{LockState, lock_state};
 use super::{BuildError, BuildInput, InstallRoot, Sharing};
 use crate::farm::Order;
 use crate::lock::{Lock, LockedRecipes};
-use crate::project::{ArchitectureSettings, Definition, Project, SpackDefinition};
+use crate::project::{ArchitectureSettings, Definition, Project, SpackDefinition, for_spack};
 use crate::resolve::{Wanted, decide};
 use crate::spack::definition_manifest;
 
@@ -29,7 +30,7 @@ pub struct Container<'p> {
     pub spack_lock: SpackLockfile,
     /// What was decided here before.
     pub lock_state: LockState,
-    spack_yaml: &'p str,
+    spack_yaml: Cow<'p, str>,
     spack_lock_text: String,
     wanted: Vec<Wanted>,
     manifest: serde_json::Value,
@@ -119,7 +120,7 @@ impl<'p> Container<'p> {
             spack_yaml: project
                 .sources
                 .get(definition.source)
-                .map_or("", |file| file.text.as_str()),
+                .map_or(Cow::Borrowed(""), |file| for_spack(&file.text)),
             spack_lock_text,
             wanted: wanted(spack),
             manifest: definition_manifest(project, definition),
@@ -154,7 +155,7 @@ impl<'p> Container<'p> {
             architecture: self.definition.architecture,
             definition: self.spack.digest,
             base_settings: self.spack.base_digest,
-            spack_yaml: self.spack_yaml,
+            spack_yaml: &self.spack_yaml,
             spack_lock: &self.spack_lock_text,
             wanted: &self.wanted,
             views: &self.spack.views,
@@ -165,7 +166,6 @@ impl<'p> Container<'p> {
             base: &self.architecture.base,
             base_packages: &self.spack.base_packages,
             finish: &self.spack.finish,
-            folder: &self.spack.folder,
             budget: self.budget,
             tree_digest: self.tree_digest,
             shared,

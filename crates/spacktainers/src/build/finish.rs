@@ -40,7 +40,7 @@ pub async fn finish(
             false => Vec::new(),
         };
         let context = EpilogueContext {
-            folder: input.folder,
+            folder: &finish.folder,
             architecture: input.architecture,
             cache: world.cache,
             created: world.created,

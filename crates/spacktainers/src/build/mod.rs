@@ -24,7 +24,6 @@ mod sharing;
 mod solve;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -86,8 +85,6 @@ pub struct BuildInput<'a> {
     pub base_packages: &'a [String],
     /// What finishes the image.
     pub finish: &'a [Finish],
-    /// Where files that finish the image lie.
-    pub folder: &'a Path,
     /// Whether the image says what tree it holds.
     pub tree_digest: bool,
     /// The most package layers.

@@ -176,14 +176,23 @@ impl Work<'_> {
             }
             Instruction::Copy {
                 sources,
+                documents,
                 destination,
                 flags,
                 unpacks,
             } => {
                 let fill = |text: &String| configuration.fill(text).map_err(wrong);
                 let destination = fill(destination)?;
+                let documents = documents.iter().map(|it| {
+                    let text = match it.expands {
+                        true => configuration.fill_document(&it.text).map_err(wrong)?,
+                        false => it.text.clone(),
+                    };
+                    Ok((it.name.clone(), text))
+                });
                 let copying = Copying {
                     sources: sources.iter().map(fill).collect::<Result<_, _>>()?,
+                    documents: documents.collect::<Result<_, EpilogueError>>()?,
                     is_folder: destination.ends_with('/')
                         || matches!(destination.as_str(), "." | "..")
                         || destination.ends_with("/."),

@@ -46,6 +46,11 @@ impl Configuration {
         words::expand(text, &|name| self.value(name))
     }
 
+    /// The text of a here-document with its variables filled in.
+    pub(super) fn fill_document(&self, text: &str) -> Result<String, WordFault> {
+        words::expand_document(text, &|name| self.value(name))
+    }
+
     pub(super) fn env(&mut self, pairs: &[(String, String)]) -> Result<(), WordFault> {
         // All values of one instruction are filled in with what held before it.
         let filled: Vec<(String, String)> = pairs

@@ -2,6 +2,7 @@
 //!
 //! - A folder's *contents* go to the destination, which is a folder then; a file goes to the destination, or into it where
 //!   it is a folder or ends with `/`.
+//! - A here-document is a file of its name, or of the destination's.
 //! - Folders that the destination needs are made with mode 0755; what is copied keeps its mode and belongs to root, unless
 //!   the flags say otherwise; times are those of the image.
 //!
@@ -33,6 +34,8 @@ const ARCHIVE_LIMIT: u64 = 1 << 40;
 /// One instruction, its variables filled in.
 pub(super) struct Copying<'a> {
     pub(super) sources: Vec<String>,
+    /// Names and contents of files that are written in the epilogue itself.
+    pub(super) documents: Vec<(String, String)>,
     /// Absolute.
     pub(super) destination: String,
     /// Whether it was written with `/` at its end.
@@ -61,8 +64,9 @@ pub(super) fn copy(
     layer.mode = copying.mode;
     let real = below.real(&copying.destination);
     let is_folder = copying.is_folder || real.is_empty() || below.is_directory(&real);
-    let has_several = found.len() > 1 || found.first().is_some_and(|it| it.is_dir());
-    if !is_folder && found.len() > 1 {
+    let count = found.len() + copying.documents.len();
+    let has_several = count > 1 || found.first().is_some_and(|it| it.is_dir());
+    if !is_folder && count > 1 {
         return Err(EpilogueError::NotAFolder {
             place: copying.place.clone(),
             path: copying.destination.clone(),
@@ -91,6 +95,14 @@ pub(super) fn copy(
             layer.folders(parent(&real), below)?;
         }
         layer.add(path, &target, below)?;
+    }
+    for (name, text) in &copying.documents {
+        let target = match is_folder {
+            true => below.real(&format!("{real}/{name}")),
+            false => real.clone(),
+        };
+        layer.folders(parent(&target), below)?;
+        layer.text(target, text)?;
     }
     layer.finish(title)
 }
@@ -160,6 +172,14 @@ impl Layer {
             gid: self.gid,
             ..entry
         }
+    }
+
+    /// A file that was written in the epilogue. Its mode is what BuildKit gives to such files.
+    fn text(&mut self, target: String, text: &str) -> Result<(), EpilogueError> {
+        let size = text.len() as u64;
+        let mode = self.mode.unwrap_or(0o644);
+        let entry = self.owned(Entry::file(target, mode, self.time, size));
+        Ok(self.tar.append(&entry, text.as_bytes())?)
     }
 
     /// A file, or a folder with all that is in it.

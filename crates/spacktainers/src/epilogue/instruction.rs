@@ -33,6 +33,8 @@ pub enum Instruction {
     Copy {
         /// What is copied: patterns.
         sources: Vec<String>,
+        /// What is copied and written here: here-documents.
+        documents: Vec<CopiedText>,
         /// Where to.
         destination: String,
         /// Owner and mode.
@@ -71,6 +73,17 @@ pub enum Command {
     Exec(Vec<String>),
     /// A text for the shell.
     Shell(String),
+}
+
+/// A here-document that becomes a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedText {
+    /// The file's name where the destination is a folder: what the document ends with.
+    pub name: String,
+    /// What the file holds, as written.
+    pub text: String,
+    /// Whether variables are filled in: they are unless the name was written in quotes.
+    pub expands: bool,
 }
 
 /// `--chown` and `--chmod`.
@@ -328,13 +341,6 @@ impl Arguments<'_> {
 
     fn copy(&self, unpacks: bool) -> Result<Instruction, EpilogueFault> {
         let keyword = if unpacks { "ADD" } else { "COPY" };
-        if !self.line.documents.is_empty() {
-            return Err(EpilogueFault::new(
-                self.place(),
-                format!("{keyword} takes no here-documents here"),
-            )
-            .hint("put the text into a file beside the definition, and copy that"));
-        }
         let mut flags = CopyFlags::default();
         let mut words = self.split()?;
         while let Some((range, word)) = words.first().cloned()
@@ -379,9 +385,23 @@ impl Arguments<'_> {
         };
         let mut all: Vec<String> = match listed.json() {
             Some(all) => all,
-            None => words.iter().map(|(_, word)| (*word).to_owned()).collect(),
+            None => {
+                let is_document = |range: &Range<usize>| {
+                    let documents = &self.line.documents;
+                    documents.iter().any(|it| it.announced.start == range.start)
+                };
+                let files = words.iter().filter(|(range, _)| !is_document(range));
+                files.map(|(_, word)| (*word).to_owned()).collect()
+            }
         };
-        let destination = all.pop().filter(|_| !all.is_empty()).ok_or_else(|| {
+        let documents = self.line.documents.iter().map(|it| CopiedText {
+            name: it.name.clone(),
+            text: it.body.clone(),
+            expands: !it.is_quoted,
+        });
+        let documents: Vec<CopiedText> = documents.collect();
+        let has_source = |all: &[String]| !all.is_empty() || !documents.is_empty();
+        let destination = all.pop().filter(|_| has_source(&all)).ok_or_else(|| {
             EpilogueFault::new(
                 self.place(),
                 format!("{keyword} needs a source and a destination"),
@@ -399,6 +419,7 @@ impl Arguments<'_> {
         }
         Ok(Instruction::Copy {
             sources: all,
+            documents,
             destination,
             flags,
             unpacks,

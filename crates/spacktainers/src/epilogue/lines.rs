@@ -50,6 +50,10 @@ pub(super) struct Document {
     pub(super) name: String,
     /// Its lines, without the last one.
     pub(super) body: String,
+    /// The `<<NAME` that announces it: bytes of the line's text.
+    pub(super) announced: Range<usize>,
+    /// Whether its name was written in quotes: `$` means nothing in it then.
+    pub(super) is_quoted: bool,
 }
 
 impl Line {
@@ -109,19 +113,21 @@ pub(super) fn lines(text: &str) -> (Vec<Line>, Vec<EpilogueFault>) {
             }
         }
         if takes_documents(&line.text) {
-            for (range, name, strips_tabs) in document_names(&line.text) {
-                match document(&mut rest, &name, strips_tabs) {
-                    Some(body) => line.documents.push(Document { name, body }),
-                    None => faults.push(
-                        EpilogueFault::new(
-                            line.place(range),
-                            format!("the here-document does not end: there is no line `{name}`"),
-                        )
-                        .hint(format!(
-                            "end it with a line that is `{name}` and nothing else"
-                        )),
-                    ),
+            for (mut announced, strips_tabs) in announced_documents(&line.text) {
+                if document(&mut rest, &mut announced, strips_tabs) {
+                    line.documents.push(announced);
+                    continue;
                 }
+                let name = &announced.name;
+                faults.push(
+                    EpilogueFault::new(
+                        line.place(announced.announced.clone()),
+                        format!("the here-document does not end: there is no line `{name}`"),
+                    )
+                    .hint(format!(
+                        "end it with a line that is `{name}` and nothing else"
+                    )),
+                );
             }
         }
         found.push(line);
@@ -168,9 +174,9 @@ fn takes_documents(line: &str) -> bool {
         .any(|it| keyword.eq_ignore_ascii_case(it))
 }
 
-/// The here-documents that a line announces: where, by which name, and whether leading tabs go.
-fn document_names(line: &str) -> Vec<(Range<usize>, String, bool)> {
-    let mut names = Vec::new();
+/// The here-documents that a line announces, still empty, and whether leading tabs go.
+fn announced_documents(line: &str) -> Vec<(Document, bool)> {
+    let mut documents = Vec::new();
     let mut at = 0;
     while let Some(found) = line.get(at..).and_then(|rest| rest.find("<<")) {
         let start = at + found;
@@ -199,24 +205,30 @@ fn document_names(line: &str) -> Vec<(Range<usize>, String, bool)> {
             .is_some_and(|it| it.is_ascii_alphabetic() || it == '_');
         if begins_well {
             let end = name_at + name.len() + 2 * usize::from(quote.is_some());
-            names.push((start..end.min(line.len()), name, strips_tabs));
+            let document = Document {
+                name,
+                body: String::new(),
+                announced: start..end.min(line.len()),
+                is_quoted: quote.is_some(),
+            };
+            documents.push((document, strips_tabs));
         }
     }
-    names
+    documents
 }
 
-fn document(rest: &mut Physical<'_>, name: &str, strips_tabs: bool) -> Option<String> {
-    let mut body = String::new();
+/// Reads the lines of a document; says whether it ends.
+fn document(rest: &mut Physical<'_>, document: &mut Document, strips_tabs: bool) -> bool {
     for (_, line) in rest.by_ref() {
         let line = match strips_tabs {
             true => line.trim_start_matches('\t'),
             false => line,
         };
-        if line == name {
-            return Some(body);
+        if line == document.name {
+            return true;
         }
-        body.push_str(line);
-        body.push('\n');
+        document.body.push_str(line);
+        document.body.push('\n');
     }
-    None
+    false
 }

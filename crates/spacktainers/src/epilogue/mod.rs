@@ -32,5 +32,5 @@ mod words;
 pub use apply::{EpilogueContext, apply};
 pub use error::EpilogueError;
 pub use files::files_digest;
-pub use instruction::{Command, CopyFlags, Epilogue, Instruction, Step};
+pub use instruction::{Command, CopiedText, CopyFlags, Epilogue, Instruction, Step};
 pub use lines::EpilogueFault;

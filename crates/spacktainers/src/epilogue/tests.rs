@@ -411,3 +411,33 @@ fn the_digest_follows_what_is_copied() {
     );
     assert!(missing.is_err());
 }
+
+#[test]
+fn here_documents_become_files() {
+    let stage = Stage::new();
+    stage.write("plain", "copied", 0o600);
+    let text = "ENV A=filled\nCOPY <<EOF /etc/one\n'$A' \"${B:-else}\" \\$A\nEOF\n\
+        COPY --chmod=755 --chown=7 plain <<-'two' <<three /opt/\n\tas $A is\ntwo\nthird\nthree\n";
+    let (image, _) = stage.apply(text);
+    let one = ("etc/one", 0o644, (0, 0), "'filled' \"else\" $A\n");
+    let of = |layer: &RecordedLayer| -> Vec<(String, u32, (u64, u64), String)> {
+        let files = members(layer).into_iter().filter(|it| it.3 != "/");
+        files.collect()
+    };
+    assert_eq!(
+        of(&image.layers[1]),
+        [(one.0.to_owned(), one.1, one.2, one.3.to_owned())]
+    );
+    let expected = [
+        ("opt/plain", "copied"),
+        ("opt/two", "as $A is\n"),
+        ("opt/three", "third\n"),
+    ];
+    let expected = expected.map(|(name, text)| (name.to_owned(), 0o755, (7, 7), text.to_owned()));
+    assert_eq!(of(&image.layers[2]), expected);
+
+    let error = stage
+        .try_apply("COPY <<a <<b /opt/file\na\nb\n")
+        .unwrap_err();
+    assert!(matches!(error, EpilogueError::NotAFolder { .. }), "{error}");
+}

@@ -57,6 +57,23 @@ pub(super) fn expand(
         at: 0,
         value,
         depth: 0,
+        keeps_quotes: false,
+    }
+    .run(None)
+}
+
+/// A here-document's text with its variables filled in: quotes are text in it, and a backslash makes the next character
+/// one.
+pub(super) fn expand_document(
+    text: &str,
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, WordFault> {
+    Expansion {
+        word: text,
+        at: 0,
+        value,
+        depth: 0,
+        keeps_quotes: true,
     }
     .run(None)
 }
@@ -69,6 +86,7 @@ struct Expansion<'a> {
     at: usize,
     value: &'a dyn Fn(&str) -> Option<String>,
     depth: usize,
+    keeps_quotes: bool,
 }
 
 impl Expansion<'_> {
@@ -96,6 +114,7 @@ impl Expansion<'_> {
             };
             match character {
                 it if Some(it) == end && !in_double => return Ok(out),
+                '"' | '\'' if self.keeps_quotes => out.push(character),
                 '"' => in_double = !in_double,
                 '\'' if !in_double => loop {
                     match self.next() {

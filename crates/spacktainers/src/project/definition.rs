@@ -55,9 +55,7 @@ pub struct SpackDefinition {
     pub env_vars: Modifications,
     /// `modules:prefix_inspections`, or Spack's own.
     pub inspections: PrefixInspections,
-    /// The folder of the definition: files that are copied into the image lie in it.
-    pub folder: PathBuf,
-    /// What finishes the image: `container.toml`, then `Dockerfile.epilogue`.
+    /// What finishes the image: files that the definition lists, `container.toml`, then `Dockerfile.epilogue`.
     pub finish: Vec<Finish>,
     /// Debian packages that its base has besides those of the settings.
     pub base_packages: Vec<String>,

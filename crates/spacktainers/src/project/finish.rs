@@ -2,7 +2,7 @@
 //!
 //! Both become instructions; those of `container.toml` come first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_format::Digest;
 use spack_format::yaml::shape::{
@@ -24,7 +24,9 @@ pub struct Finish {
     pub source: SourceId,
     /// What to do.
     pub epilogue: Epilogue,
-    /// Digest of the files that are copied into the image.
+    /// Where files that are copied into the image lie.
+    pub folder: PathBuf,
+    /// Digest of these files.
     pub files: Option<Digest>,
 }
 
@@ -56,6 +58,7 @@ pub(super) fn of_epilogue(
     Finish {
         source,
         epilogue,
+        folder: folder.to_owned(),
         files,
     }
 }
@@ -171,6 +174,7 @@ pub(super) fn read_container(
         let place = node.get("source").unwrap_or(node);
         let copy = Instruction::Copy {
             sources: vec![from],
+            documents: Vec::new(),
             destination: to,
             flags: CopyFlags {
                 owner: text("owner"),

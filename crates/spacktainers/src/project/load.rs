@@ -12,7 +12,7 @@ use super::discover::{Candidate, Form, discover};
 use super::finish::{CONTAINER_FILE, Finish, of_epilogue, read_container, read_epilogue};
 use super::{
     Definition, DefinitionKind, EPILOGUE_FILE, Project, ProjectError, SETTINGS_FILE, Settings,
-    SpackDefinition,
+    SpackDefinition, copied_files,
 };
 use crate::base::BaseSource;
 use crate::diagnostic::{Diagnostic, Sources};
@@ -241,7 +241,7 @@ impl Loader<'_> {
         settings: &Settings,
         site: Option<&Site>,
     ) -> DefinitionKind {
-        let manifest = Manifest::parse(text, source);
+        let manifest = Manifest::parse(&copied_files::for_spack(text), source);
         self.faults
             .extend(manifest.faults.iter().cloned().map(Diagnostic::from));
         let mut texts = vec![("spack.yaml".to_owned(), source)];
@@ -268,7 +268,12 @@ impl Loader<'_> {
             );
         }
         let views = views(&own, settings, &mut self.faults);
-        let (finish, base_packages) = self.finish(candidate, settings);
+        let (mut finish, base_packages) = self.finish(candidate, settings);
+        if let Some(copies) = copied_files::read(text, source, &mut self.faults) {
+            let folder = copied_files::folder(self.folder);
+            let copies = of_epilogue(copies, source, &folder, &mut self.faults);
+            finish.insert(0, copies);
+        }
         if let Some(site) = site {
             texts.extend(
                 site.texts
@@ -300,7 +305,6 @@ impl Loader<'_> {
             env_vars: env_vars(&environment),
             inspections: inspections(&environment),
             environment,
-            folder: candidate.file.parent().unwrap_or(self.folder).to_owned(),
             finish,
             base_packages,
             digest,

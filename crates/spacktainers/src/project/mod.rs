@@ -12,8 +12,10 @@
 //! - [`settings`](Settings): `spacktainers.toml`, where every key has a default;
 //! - `discover`: which files are definitions;
 //! - [`definition`](Definition): one container, after merging what bears on it;
-//! - [`finish`](Finish): `container.toml` and `Dockerfile.epilogue`, which finish its image.
+//! - [`finish`](Finish): `container.toml` and `Dockerfile.epilogue`, which finish its image;
+//! - `copied_files`: the older way to say which files an image has.
 
+mod copied_files;
 mod deffile_faults;
 mod definition;
 mod discover;
@@ -33,6 +35,7 @@ use std::path::{Path, PathBuf};
 use crate::base::BaseArchitecture;
 use crate::diagnostic::{Diagnostic, Sources};
 
+pub(crate) use copied_files::for_spack;
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
 pub use finish::{CONTAINER_FILE, Finish};

@@ -216,3 +216,40 @@ fn the_seed_projects_have_no_faults() {
         assert!(project.definitions.len() > 10);
     }
 }
+
+#[test]
+fn files_that_a_definition_lists_are_copied_into_the_image() {
+    let text =
+        "spack:\n  specs: [zlib]\nspacktainer:\n  files:\n  - files/it/script.sh:/opt/script.sh\n";
+    let (folder, project) = project(&[
+        ("container_definitions/amd64/it.yaml", text),
+        ("spacktainer/files/it/script.sh", "#!/bin/sh\n"),
+    ]);
+    assert_eq!(faults(&project), Vec::<String>::new());
+    let spack = project.definitions[0].as_spack().expect("Spack's");
+    assert_eq!(spack.specs.len(), 1);
+    let [finish] = spack.finish.as_slice() else {
+        panic!("{:?}", spack.finish);
+    };
+    assert_eq!(finish.folder, folder.path().join("spacktainer"));
+    assert_eq!(
+        finish.epilogue.steps[0].text,
+        "COPY files/it/script.sh /opt/script.sh"
+    );
+
+    let bad = text.replace("script.sh:/opt/script.sh", "missing:/a\n  - no-place");
+    let (_folder, project) =
+        super::tests::project(&[("container_definitions/amd64/it.yaml", &bad)]);
+    let told = faults(&project);
+    let file = "container_definitions/amd64/it.yaml";
+    assert!(
+        told.iter()
+            .any(|it| it.starts_with(&format!("{file}:5:5: ")) && it.contains("missing")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter()
+            .any(|it| it.starts_with(&format!("{file}:6:5: this is not a pair"))),
+        "{told:?}"
+    );
+}

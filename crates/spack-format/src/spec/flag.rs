@@ -68,7 +68,10 @@ pub(super) fn admits(wanted: &Flags, recorded: &IndexMap<String, Vec<String>>) -
 /// Adds the flags that are not there yet. A flag that one side does not pass on is not passed on.
 pub(super) fn constrain(own: &mut Flags, other: &Flags) {
     for (kind, flags) in other {
-        let own = own.entry(kind).or_default();
+        let Some(own) = own.get_mut(kind) else {
+            own.insert(kind, flags.clone());
+            continue;
+        };
         for flag in flags {
             match own.iter_mut().find(|it| it.text == flag.text) {
                 Some(known) => known.propagate &= flag.propagate,

@@ -172,13 +172,15 @@ impl Parser<'_> {
         target: Option<&str>,
     ) -> Result<(), SpecFault> {
         let set = &mut spec.architecture;
-        if let Some(platform) = platform {
+        // Python's word for nothing says nothing here, too. [Spack: `ArchSpec.__init__`]
+        let said = |it: &&str| !it.is_empty() && *it != "None";
+        if let Some(platform) = platform.filter(said) {
             self.set_once("platform", &mut set.platform, platform.to_owned())?;
         }
-        if let Some(os) = os {
+        if let Some(os) = os.filter(said) {
             self.set_once("os", &mut set.os, os.to_owned())?;
         }
-        if let Some(target) = target {
+        if let Some(target) = target.filter(said) {
             self.set_once("target", &mut set.target, TargetSet::new(target))?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! {"kind": "parse", "text": …, "canonical": …}   or   {"kind": "parse", "text": …, "error": "SpecTokenizationError"}
-//! {"kind": "pair", "left": …, "right": …, "satisfies": …, "intersects": …}
+//! {"kind": "pair", "left": …, "right": …, "satisfies": …, "intersects": …}         and, if asked, "constrained": …
 //! {"kind": "version", "left": …, "right": …, "less": …, "equal": …}
 //! {"kind": "range", "version": …, "range": …, "in": …}
 //! ```
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::{ConcreteIndex, Scratch, Spec, Virtuals};
+use super::{ConcreteIndex, Scratch, Spec, SpecFault, Virtuals};
 use crate::concrete::ConcreteSpecs;
 use crate::dag_hash::DagHash;
 use crate::version::{Version, VersionList};
@@ -141,7 +141,7 @@ impl Replay {
             };
             let constraint = row.text("constraint")?;
             let question = format!("{lock}/{hash}: {constraint}");
-            let spec = Spec::parse(constraint);
+            let spec = spec(constraint);
             let printed = spec
                 .as_ref()
                 .map_or_else(ToString::to_string, ToString::to_string);
@@ -171,7 +171,7 @@ impl Replay {
             Some(_) => row.text("canonical")?,
             None => row.text("error")?,
         };
-        let found = match Spec::parse(text) {
+        let found = match spec(text) {
             Ok(spec) => spec.to_string(),
             Err(fault) => fault.error.spack_exception().to_owned(),
         };
@@ -183,15 +183,22 @@ impl Replay {
         let (left, right) = (row.text("left")?, row.text("right")?);
         let question = format!("{left}  <  {right}");
         let expected = format!("{} {}", row.flag("satisfies")?, row.flag("intersects")?);
-        let found = match (Spec::parse(left), Spec::parse(right)) {
-            (Ok(left), Ok(right)) => format!(
-                "{} {}",
-                left.satisfies(&right, virtuals),
-                left.intersects(&right, virtuals)
+        let (found, constrained) = match (spec(left), spec(right)) {
+            (Ok(left), Ok(right)) => (
+                format!(
+                    "{} {}",
+                    left.satisfies(&right, virtuals),
+                    left.intersects(&right, virtuals)
+                ),
+                constrained(left, &right),
             ),
-            (Err(fault), _) | (_, Err(fault)) => fault.to_string(),
+            (Err(fault), _) | (_, Err(fault)) => (fault.to_string(), fault.to_string()),
         };
         self.compare(row, "pair", &question, &expected, &found);
+        if row.value.get("constrained").is_some() {
+            let expected = row.text("constrained")?;
+            self.compare(row, "constrained", &question, expected, &constrained);
+        }
         Ok(())
     }
 
@@ -240,6 +247,21 @@ impl Replay {
                 found: found.to_owned(),
             });
         }
+    }
+}
+
+/// What Python's `Spec(text)` is: unlike the parser itself it takes a blank text, for a spec that asks for nothing.
+fn spec(text: &str) -> Result<Spec, SpecFault> {
+    if text.trim().is_empty() {
+        return Ok(Spec::default());
+    }
+    Spec::parse(text)
+}
+
+fn constrained(mut left: Spec, right: &Spec) -> String {
+    match left.constrain(right) {
+        Ok(()) => left.to_string(),
+        Err(contradiction) => contradiction.to_string(),
     }
 }
 

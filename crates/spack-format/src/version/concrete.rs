@@ -54,8 +54,12 @@ pub(super) fn is_git(text: &str) -> bool {
     text.starts_with("git.") || is_commit(text) || text.get(1..).is_some_and(|it| it.contains('='))
 }
 
+/// Digits in upper case make a plain version. [Spack: `COMMIT_VERSION` in `util/git.py`]
 fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|it| it.is_ascii_hexdigit())
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl GitVersion {

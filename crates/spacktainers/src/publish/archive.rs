@@ -44,42 +44,42 @@ struct Part {
     content: Content,
 }
 
-/// Writes the archive that `target` names; nothing for targets that are no archives.
+/// What is in the archive beside the layout, and under which name the image is in it.
+pub(super) enum Form<'a> {
+    /// Nothing.
+    Oci(Option<&'a str>),
+    /// What Docker reads.
+    Docker(Option<&'a Reference>),
+}
+
+/// Writes the archive to `file`, which is what `target` names.
 pub(super) async fn write(
     blobs: &Blobs<'_>,
     target: &Target,
+    file: &Path,
+    form: Form<'_>,
     context: &PublishContext,
 ) -> Result<Receipt, PublishError> {
     let image = blobs.image;
     let descriptor = &image.manifest_descriptor;
     let mut small: Vec<(&'static str, Vec<u8>)> = Vec::new();
-    let (file, mut entry, name) = match target {
-        Target::DockerArchive { file, reference } => {
-            let manifest = docker_manifest(blobs, reference.as_ref());
-            small.push(("manifest.json", manifest));
-            let mut entry = descriptor.clone();
+    let mut entry = descriptor.clone();
+    let name = match form {
+        Form::Docker(reference) => {
+            small.push(("manifest.json", docker_manifest(blobs, reference)));
             if let Some(reference) = reference {
                 entry
                     .annotations
                     .insert(CONTAINERD_NAME.to_owned(), full_name(reference));
             }
-            (
-                file,
-                entry,
-                reference
-                    .as_ref()
-                    .and_then(Reference::effective_tag)
-                    .map(str::to_owned),
-            )
+            reference.and_then(Reference::effective_tag)
         }
-        Target::OciArchive { file, reference } => (file, descriptor.clone(), reference.clone()),
-        // No archive: `publish` sends none of them here.
-        _ => return Err(PublishError::Interrupted(Box::new(target.clone()))),
+        Form::Oci(name) => name,
     };
     entry.platform = None;
-    let index = layout::set_reference(None, name.as_deref(), &entry);
+    let index = layout::set_reference(None, name, &entry);
     let index = index.map_err(|source| PublishError::Layout {
-        path: file.clone(),
+        path: file.to_owned(),
         source,
     })?;
     small.push((
@@ -102,7 +102,7 @@ pub(super) async fn write(
         blobs.size() + descriptor.size,
     );
     let on_bytes = task.advance();
-    let path = file.clone();
+    let path = file.to_owned();
     blocking(target, move || write_file(&path, &small, &parts, &on_bytes)).await?;
     task.finish();
     Ok(receipt)

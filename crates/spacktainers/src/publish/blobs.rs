@@ -50,6 +50,16 @@ impl<'a> Blobs<'a> {
 }
 
 impl<'a> Blob<'a> {
+    /// Bytes of this machine.
+    pub(super) fn here(descriptor: &'a Descriptor, title: &'a str, content: Content) -> Self {
+        Self {
+            descriptor,
+            title,
+            content: LayerContent::Here(content),
+            origins: Vec::new(),
+        }
+    }
+
     /// A layer, and every repository that is known to hold it.
     pub(super) fn of(layer: &'a RecordedLayer) -> Self {
         let mut origins: Vec<_> = layer.origins.iter().collect();

@@ -152,7 +152,11 @@ fn read_sif(path: &Path) -> Option<Existing> {
 }
 
 /// A small blob of the layout; nothing when it is missing or damaged: then it has to be written.
-fn read_blob(root: &Path, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, PublishError> {
+pub(super) fn read_blob(
+    root: &Path,
+    digest: &Digest,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, PublishError> {
     let path = root.join(layout::blob_path(digest));
     let bytes = read_bounded(&path, limit).map_err(PublishError::io("read", &path))?;
     Ok(bytes.filter(|bytes| Digest::of(bytes) == *digest))

@@ -75,7 +75,7 @@ pub(super) async fn write(
 }
 
 /// Makes the directories and the file that says what they are.
-fn prepare(root: &Path) -> Result<(), PublishError> {
+pub(super) fn prepare(root: &Path) -> Result<(), PublishError> {
     let marker = root.join(layout::LAYOUT_FILE);
     let blobs = root.join("blobs/sha256");
     match fs::read(&marker) {
@@ -110,7 +110,7 @@ fn has_files(root: &Path) -> Result<bool, PublishError> {
 }
 
 /// Writes the blob unless it is there; says whether it wrote.
-async fn write_blob(
+pub(super) async fn write_blob(
     blob: &Blob<'_>,
     target: &Target,
     directory: &Path,
@@ -166,7 +166,24 @@ fn is_there(path: &Path, digest: &Digest, size: u64) -> bool {
 }
 
 /// Lets `name` name the manifest; says whether that changed anything.
-fn point(root: &Path, name: Option<&str>, manifest: &Descriptor) -> Result<bool, PublishError> {
+pub(super) fn point(
+    root: &Path,
+    name: Option<&str>,
+    manifest: &Descriptor,
+) -> Result<bool, PublishError> {
+    change_index(root, |before| {
+        layout::set_reference(before, name, manifest).map_err(|source| PublishError::Layout {
+            path: root.join(layout::INDEX_FILE),
+            source,
+        })
+    })
+}
+
+/// Replaces the layout's index by what `change` makes of it, one writer at a time; says whether it is another one now.
+pub(super) fn change_index(
+    root: &Path,
+    change: impl FnOnce(Option<&[u8]>) -> Result<Vec<u8>, PublishError>,
+) -> Result<bool, PublishError> {
     // Released when it is closed, also by a kill.
     let lock = File::open(root).map_err(PublishError::io("open", root))?;
     match flock(&lock, FlockOperation::LockExclusive) {
@@ -181,17 +198,24 @@ fn point(root: &Path, name: Option<&str>, manifest: &Descriptor) -> Result<bool,
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(PublishError::io("read", &path)(error)),
     };
-    let after = layout::set_reference(before.as_deref(), name, manifest);
-    let after = after.map_err(|source| PublishError::Layout {
-        path: path.clone(),
-        source,
-    })?;
+    let after = change(before.as_deref())?;
     if before.as_deref() == Some(&after) {
         return Ok(false);
     }
     write_bytes(&path, &after)?;
     sync_directory(root)?;
     Ok(true)
+}
+
+/// A small blob under its digest, unless it is there.
+pub(super) fn write_small_blob(root: &Path, bytes: &[u8]) -> Result<(), PublishError> {
+    let digest = Digest::of(bytes);
+    let path = root.join(layout::blob_path(&digest));
+    if is_there(&path, &digest, bytes.len() as u64) {
+        return Ok(());
+    }
+    write_bytes(&path, bytes)?;
+    sync_directory(&root.join("blobs/sha256"))
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), PublishError> {

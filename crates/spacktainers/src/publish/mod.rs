@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Start at [`publish`] and [`Target`]; [`existing`] reads back what a target holds, and [`send_ahead`] brings layers to
-//! registries while the image is still being finished.
+//! registries while the image is still being finished. What is about an image is attached to it by [`attach`].
 //!
 //! Guaranteed:
 //! - one receipt or one reason for every target, in the order given; one that fails does not stop
@@ -22,6 +22,7 @@
 
 mod ahead;
 mod archive;
+mod attachment;
 mod blobs;
 mod existing;
 mod file;
@@ -53,6 +54,7 @@ use blobs::Blobs;
 use made_sif::{Form, OnceMade, Origin};
 
 pub use ahead::{Ahead, send_ahead};
+pub use attachment::{Attached, AttachedBlob, Attachment, attach, attachments, read_attachment};
 pub use existing::{Existing, existing};
 pub use file::remove_stale;
 pub use has_sif::has_sif;
@@ -101,8 +103,13 @@ pub async fn publish(
             directory,
             reference,
         } => layout::write(blobs, target, directory, reference.as_deref(), context).await,
-        Target::OciArchive { .. } | Target::DockerArchive { .. } => {
-            archive::write(blobs, target, context).await
+        Target::OciArchive { file, reference } => {
+            let form = archive::Form::Oci(reference.as_deref());
+            archive::write(blobs, target, file, form, context).await
+        }
+        Target::DockerArchive { file, reference } => {
+            let form = archive::Form::Docker(reference.as_ref());
+            archive::write(blobs, target, file, form, context).await
         }
         _ => {
             let receipt = Receipt::new(target, image);

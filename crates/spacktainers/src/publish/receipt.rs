@@ -185,6 +185,21 @@ pub enum PublishError {
         /// Why.
         source: Box<SifWriteError>,
     },
+    /// Something is to be attached to an image in a place that has no room for it.
+    #[error(
+        "nothing can be attached to an image in `{0}`: registries and image layouts alone keep what is about an image"
+    )]
+    NoAttachments(Box<Target>),
+    /// What was attached is not there, or not as it was attached.
+    #[error("`{target}` does not hold {digest}, which is attached to the image ({what})")]
+    NotAttached {
+        /// Where it was attached.
+        target: Box<Target>,
+        /// The manifest, or the blob of it.
+        digest: Digest,
+        /// What it is: the artifact's type.
+        what: String,
+    },
     /// A thread of ours ended in the middle.
     #[error("writing `{0}` was interrupted")]
     Interrupted(Box<Target>),
@@ -195,7 +210,7 @@ impl PublishError {
     #[must_use]
     pub fn is_verification(&self) -> bool {
         match self {
-            Self::Changed { .. } => true,
+            Self::Changed { .. } | Self::NotAttached { .. } => true,
             Self::Sif { source, .. } => source.is_verification(),
             Self::Bucket { source, .. } => source.is_verification(),
             Self::Registry { source, .. } | Self::Fetch { source, .. } => source.is_verification(),

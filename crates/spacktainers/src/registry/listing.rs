@@ -2,8 +2,7 @@
 //!
 //! Source: OCI distribution specification 1.1, "Content Discovery".
 
-use oci_format::json::MAX_MANIFEST_BYTES;
-use oci_format::{Descriptor, Digest, ImageIndex};
+use oci_format::{Descriptor, Digest};
 use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -11,12 +10,12 @@ use url::Url;
 
 use super::http::shown;
 use super::request::{Message, read_bounded, refusal};
-use super::{ManifestKey, RegistryError, Repository};
+use super::{RegistryError, Repository};
 
 /// Tags asked for at once; registries may give fewer.
 const PAGE: usize = 1000;
 /// The most pages that are read: a registry that never ends is broken.
-const MAX_PAGES: usize = 1000;
+pub(super) const MAX_PAGES: usize = 1000;
 /// The most bytes of a page.
 const MAX_PAGE_BYTES: u64 = 16 << 20;
 
@@ -59,59 +58,24 @@ impl Repository {
 
     /// What names `digest` as its subject: signatures, SBOMs, provenance.
     ///
-    /// Where the registry does not know referrers, the index under the tag `sha256-<digest>` is
-    /// read, which those who push keep instead.
+    /// Where the registry keeps no list of referrers, or an empty one, the index under the tag `sha256-<digest>` is read,
+    /// which those who push keep instead. Empty ones too, because some registries answer any address with an empty list.
     ///
     /// # Errors
     /// When the registry cannot or will not tell.
     pub async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
-        let mut url = self.url(&format!("referrers/{digest}"))?;
-        let mut found = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let response = self.send(&Message::new(Method::GET, url.clone())).await?;
-            match response.status() {
-                StatusCode::OK => {}
-                // Some registries without referrers refuse the address instead of not knowing it.
-                StatusCode::NOT_FOUND
-                | StatusCode::BAD_REQUEST
-                | StatusCode::METHOD_NOT_ALLOWED => {
-                    return self.referrers_by_tag(digest).await;
-                }
-                _ => return Err(refusal(response).await),
-            }
-            let next = next_page(&url, response.headers());
-            let bytes = read_bounded(response, MAX_MANIFEST_BYTES).await?;
-            found.extend(self.index(&url, &bytes)?.manifests);
-            match next {
-                Some(next) if self.owns(&next) => url = next,
-                _ => return Ok(found),
+        match self.listed_by_registry(digest).await? {
+            Some(list) if !list.is_empty() => Ok(list),
+            _ => {
+                let index = self.listed_by_tag(digest).await?;
+                Ok(index.map(|(index, _)| index.manifests).unwrap_or_default())
             }
         }
-        Err(RegistryError::Answer {
-            url: shown(&url),
-            fault: "the list of referrers has no end",
-        })
-    }
-
-    async fn referrers_by_tag(&self, digest: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
-        let tag = format!("sha256-{}", digest.hex());
-        let url = self.url(&format!("manifests/{tag}"))?;
-        match self.manifest(ManifestKey::Tag(tag)).await? {
-            Some(manifest) => Ok(self.index(&url, &manifest.bytes)?.manifests),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn index(&self, url: &Url, bytes: &[u8]) -> Result<ImageIndex, RegistryError> {
-        ImageIndex::parse(bytes).map_err(|source| RegistryError::Json {
-            url: shown(url),
-            source,
-        })
     }
 }
 
 /// `Link: </v2/a/tags/list?last=x&n=10>; rel="next"`
-fn next_page(asked: &Url, headers: &HeaderMap) -> Option<Url> {
+pub(super) fn next_page(asked: &Url, headers: &HeaderMap) -> Option<Url> {
     let link = headers.get(LINK)?.to_str().ok()?;
     let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = rest

@@ -153,10 +153,23 @@ impl Repository {
             .map_err(|_| RegistryError::Address(media_type.to_owned()))?;
         message.headers.insert(CONTENT_TYPE, content_type);
         message.body = bytes.into();
-        let response = self.send(&message).await?;
-        if !response.status().is_success() {
-            return Err(refusal(response).await);
-        }
+        let policy = &self.settings().retry;
+        let mut failures = 0;
+        let response = loop {
+            let response = self.send(&message).await?;
+            if response.status().is_success() {
+                break response;
+            }
+            let error = refusal(response).await;
+            failures += 1;
+            // distribution 2 says this of good digests as well, when another client is just writing a blob of the same
+            // digest: it finds a file that is still empty.
+            let may_pass = matches!(&error, RegistryError::Status { code: Some(code), .. } if code == "DIGEST_INVALID");
+            if !may_pass || failures >= policy.tries {
+                return Err(error);
+            }
+            policy.pause(failures, None).await;
+        };
         let expected = Digest::of(&message.body);
         match content_digest(response.headers()) {
             Some(actual) if actual != expected => Err(RegistryError::Digest {

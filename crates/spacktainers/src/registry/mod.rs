@@ -5,6 +5,7 @@
 //!   └─ Repository           one name in one registry; every operation is here
 //!        manifest.rs        get, head, put
 //!        listing.rs         tags, referrers
+//!        referrer.rs        manifests about others: put so that they are found, with the fallback tag
 //!        download.rs        blobs: streamed, resumed by Range, verified, into the local cache
 //!        upload.rs          blobs: head, mount, send in one request or in chunks, resumed by asking
 //!        request.rs         one HTTP exchange with login, retries and redirects
@@ -33,6 +34,7 @@ mod feed;
 mod http;
 mod listing;
 mod manifest;
+mod referrer;
 mod request;
 mod retry;
 mod upload;
@@ -41,5 +43,7 @@ pub use client::{RegistryClient, RegistrySettings, Repository};
 pub use download::BlobStream;
 pub use error::RegistryError;
 pub use manifest::{FetchedManifest, ManifestHead, ManifestKey};
+pub(crate) use referrer::add as add_referrer;
+pub use referrer::{PutReferrer, ReferrerListing, fallback_tag, referrer_descriptor};
 pub use retry::RetryPolicy;
 pub use upload::{Mount, Upload, UploadSession};

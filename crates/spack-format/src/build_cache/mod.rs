@@ -31,6 +31,7 @@ mod file_kind;
 mod key_index;
 mod mutable;
 pub mod oci;
+mod redistribution;
 mod spec_file;
 mod spec_file_text;
 pub mod v2;
@@ -43,6 +44,7 @@ pub use key_index::{
     Fingerprint, FingerprintError, KeyIndexError, key_index_text, parse_key_index,
 };
 pub use mutable::{MutableSource, mutable_source};
+pub use redistribution::{Restriction, binary_restrictions};
 pub use spec_file::{SpecFile, SpecFileError};
 pub use spec_file_text::{PackageImage, package_config_text, spec_blob_text};
 

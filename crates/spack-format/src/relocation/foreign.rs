@@ -2,8 +2,6 @@
 //!
 //! A new prefix may have an old one in it (`/opt` → `/opt/software`): such a place is not foreign. Files pass by in pieces.
 
-use memchr::memmem;
-
 use super::PrefixMap;
 
 /// Old prefixes that stayed in a file.
@@ -18,8 +16,6 @@ pub struct Foreign {
 /// Looks for old prefixes in a file that comes in pieces.
 pub struct ForeignScanner<'m> {
     map: &'m PrefixMap,
-    /// Old prefixes in new ones: the new one, and where in it the old one begins.
-    within: Vec<(&'m [u8], usize)>,
     /// Bytes that a place may need before or behind it.
     margin: usize,
     held: Vec<u8>,
@@ -34,16 +30,9 @@ impl<'m> ForeignScanner<'m> {
     /// A file from its beginning.
     #[must_use]
     pub fn new(map: &'m PrefixMap) -> Self {
-        let mut within = Vec::new();
-        for (_, new) in map.pairs() {
-            for (old, _) in map.pairs() {
-                within.extend(memmem::find_iter(new, old).map(|at| (new, at)));
-            }
-        }
-        let longest = within.iter().map(|(new, _)| new.len()).max().unwrap_or(0);
+        let longest = map.within().map(|(new, _)| new.len()).max().unwrap_or(0);
         Self {
             map,
-            within,
             margin: longest.max(map.longest()),
             held: Vec::new(),
             offset: 0,
@@ -94,9 +83,9 @@ impl<'m> ForeignScanner<'m> {
             if position >= to {
                 break;
             }
-            let is_new = self.within.iter().any(|(new, at)| {
+            let is_new = self.map.within().any(|(new, at)| {
                 position
-                    .checked_sub(*at)
+                    .checked_sub(at)
                     .and_then(|start| bytes.get(start..))
                     .is_some_and(|rest| rest.starts_with(new))
             });

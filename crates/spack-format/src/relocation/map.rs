@@ -29,6 +29,8 @@ pub struct PrefixMap {
     /// What to search for: each begins one or more of the old prefixes, and each old prefix begins with one of them.
     stems: Vec<Finder<'static>>,
     longest: usize,
+    /// Old prefixes in new ones: the pair of the new one, and where in it the old one begins.
+    within: Vec<(usize, usize)>,
 }
 
 impl PrefixMap {
@@ -54,6 +56,7 @@ impl PrefixMap {
         Ok(Self {
             stems: stems(all.iter().map(|(old, _)| old.as_slice())),
             longest: all.iter().map(|(old, _)| old.len()).max().unwrap_or(0),
+            within: within(&all),
             pairs: all,
         })
     }
@@ -65,6 +68,7 @@ impl PrefixMap {
             pairs: Vec::new(),
             stems: Vec::new(),
             longest: 0,
+            within: Vec::new(),
         }
     }
 
@@ -85,6 +89,13 @@ impl PrefixMap {
     #[must_use]
     pub fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// Old prefixes in new ones: the new one, and where in it the old one begins.
+    pub(super) fn within(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        self.within
+            .iter()
+            .filter_map(|(pair, at)| Some((self.pairs.get(*pair)?.1.as_slice(), *at)))
     }
 
     /// The first pair whose old prefix `bytes` begin with.
@@ -124,6 +135,18 @@ fn check(prefix: String) -> Result<Vec<u8>, PrefixMapError> {
         return Err(PrefixMapError::Control(trimmed.escape_debug().to_string()));
     }
     Ok(trimmed.as_bytes().to_vec())
+}
+
+/// Found out once for a map, and not for each of the files that it is for.
+fn within(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<(usize, usize)> {
+    let mut within = Vec::new();
+    for (old, _) in pairs {
+        let finder = Finder::new(old);
+        for (pair, (_, new)) in pairs.iter().enumerate() {
+            within.extend(finder.find_iter(new).map(|at| (pair, at)));
+        }
+    }
+    within
 }
 
 /// A shortest list of beginnings: one pass over a file for most packages, as all their prefixes lie below one root.

@@ -13,7 +13,7 @@ use super::{BuildError, World};
 use crate::content::Content;
 use crate::event::Reporter;
 use crate::fetch::{self, BuildCache, CacheEntry, Found};
-use crate::layer::{PackageRecord, ScanJob, scan_all};
+use crate::layer::{PackageRecord, ScanError, ScanJob, scan_all};
 use crate::local_cache::LocalCache;
 
 /// A package that is here, verified and known.
@@ -75,14 +75,7 @@ pub(crate) async fn gather<'a>(
     specs: &ConcreteSpecs,
     supply: &Supply<'_>,
 ) -> Result<(Vec<Package<'a>>, Gathered), BuildError> {
-    let context = fetch::Context {
-        cache: supply.cache,
-        reporter: &*supply.reporter,
-        jobs: supply.jobs,
-        now: supply.now,
-    };
-    let entries = find(wanted, specs, supply, &context).await?;
-    let (contents, gathered) = download(&entries, supply, &context).await?;
+    let (entries, contents, gathered) = bring(wanted, specs, supply).await?;
     let records = scan(&entries, &contents, supply).await?;
     let mut packages = Vec::with_capacity(wanted.len());
     for (((spec, entry), content), record) in wanted
@@ -92,12 +85,7 @@ pub(crate) async fn gather<'a>(
         .zip(contents)
         .zip(records)
     {
-        let built = BinaryDistribution::parse(&record.binary_distribution).map_err(|source| {
-            BuildError::BinaryDistribution {
-                package: entry.package.clone(),
-                source,
-            }
-        })?;
+        let built = built(&record, &entry)?;
         packages.push(Package {
             spec,
             entry,
@@ -108,6 +96,36 @@ pub(crate) async fn gather<'a>(
         });
     }
     Ok((packages, gathered))
+}
+
+/// Finds and fetches `wanted`. All that is missing or wrong is told at once.
+pub(crate) async fn bring(
+    wanted: &[&ConcreteSpec],
+    specs: &ConcreteSpecs,
+    supply: &Supply<'_>,
+) -> Result<(Vec<CacheEntry>, Vec<Content>, Gathered), BuildError> {
+    let context = fetch::Context {
+        cache: supply.cache,
+        reporter: &*supply.reporter,
+        jobs: supply.jobs,
+        now: supply.now,
+    };
+    let entries = find(wanted, specs, supply, &context).await?;
+    let (contents, gathered) = download(&entries, supply, &context).await?;
+    Ok((entries, contents, gathered))
+}
+
+/// What Spack recorded about the build of an archive that was scanned.
+pub(crate) fn built(
+    record: &PackageRecord,
+    entry: &CacheEntry,
+) -> Result<BinaryDistribution, BuildError> {
+    BinaryDistribution::parse(&record.binary_distribution).map_err(|source| {
+        BuildError::BinaryDistribution {
+            package: entry.package.clone(),
+            source,
+        }
+    })
 }
 
 async fn find(
@@ -187,21 +205,19 @@ async fn scan(
         // A panic goes on where it was waited for; nothing cancels this task.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
-    let mut records = Vec::new();
-    for (answer, entry) in scanned.into_iter().zip(entries) {
-        match answer {
-            Ok(record) => records.push(record),
-            Err(source) => {
-                // A blob that is wrong must not be believed again.
-                let _ = supply.cache.remove(&entry.tarball.digest);
-                return Err(BuildError::Scan {
-                    package: entry.package.clone(),
-                    source,
-                });
-            }
-        }
+    let answers = scanned.into_iter().zip(entries);
+    answers
+        .map(|(answer, entry)| answer.map_err(|source| unusable(entry, source, supply.cache)))
+        .collect()
+}
+
+/// An archive that is wrong must not be believed again.
+pub(crate) fn unusable(entry: &CacheEntry, source: ScanError, cache: &LocalCache) -> BuildError {
+    let _ = cache.remove(&entry.tarball.digest);
+    BuildError::Scan {
+        package: entry.package.clone(),
+        source,
     }
-    Ok(records)
 }
 
 /// Packages by DAG hash.

@@ -48,7 +48,7 @@ pub use error::{BuildError, ErrorKind};
 pub use finish::finish;
 pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
 pub use gather::{Gathered, Supply};
-pub(crate) use gather::{Package, gather};
+pub(crate) use gather::{bring, built, unusable};
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
 pub use solve::{SolveError, known, solve};

@@ -15,6 +15,7 @@
 
 mod error;
 pub mod lay;
+pub(crate) mod provenance;
 
 use std::collections::HashMap;
 use std::fs;

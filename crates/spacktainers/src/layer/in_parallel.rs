@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Does `work` on all of `jobs`, at most `parallel` at a time; answers are in the order of the jobs. The largest by `size`
 /// comes first: whoever begins the largest last waits for it alone at the end.
-pub(super) fn in_parallel<J: Sync, A: Send>(
+pub(crate) fn in_parallel<J: Sync, A: Send>(
     jobs: &[J],
     parallel: usize,
     size: impl Fn(&J) -> u64,

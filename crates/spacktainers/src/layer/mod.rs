@@ -11,7 +11,7 @@
 //! check and the prefix check never open a blob again.
 
 pub(crate) mod elf;
-mod in_parallel;
+pub(crate) mod in_parallel;
 mod pack;
 mod package;
 mod plan;
@@ -19,10 +19,13 @@ mod record;
 pub mod relocate;
 mod scan;
 mod scan_all;
+pub(crate) mod whole;
 
 pub use elf::ElfFacts;
 pub use pack::{PackError, PackInput, pack};
 pub use plan::{PlanInput, plan};
 pub use record::{PackageEntry, PackageEntryKind, PackageRecord};
+pub(crate) use scan::scan_tar;
 pub use scan::{PackageFault, ScanError, scan};
+pub(crate) use scan_all::remember;
 pub use scan_all::{ScanJob, remembered, scan_all};

@@ -109,45 +109,76 @@ fn scan_stream(content: &Content) -> Result<(PackageRecord, Digest, u64), ScanEr
         Compression::Xz => return Err(ScanError::Compression),
     };
     let mut tar = TarReader::new(DigestReader::new(decoder));
-    let mut members = Members::default();
-    let mut found = Found::default();
-    while let Some(mut member) = tar.next_member().map_err(ScanError::Tar)? {
-        let name = members.add(&member.entry).map_err(ScanError::Refused)?;
-        found.look_at(name, &mut member).map_err(ScanError::Read)?;
-    }
+    let facts = Facts::of(&mut tar)?;
     let (decoder, diff_id, tar_size) = tar.into_inner().finish();
     let (_, digest, size) = decoder.into_inner().finish();
-    let (prefix, entries) = members.finish().map_err(ScanError::Refused)?;
-    // Since Spack 0.21 members carry the full path of the prefix; before, they lay below one folder.
-    let has_full_paths = prefix.contains('/');
-    let below = |name: &str| {
-        name.strip_prefix(&prefix)
-            .and_then(|it| it.strip_prefix('/'))
-            .map(str::to_owned)
-    };
-    let binary_distribution = found
-        .distributions
-        .remove(&format!("{prefix}/.spack/binary_distribution"));
-    let record = PackageRecord {
-        compression: compression.to_owned(),
-        diff_id,
-        tar_size,
-        binary_distribution: binary_distribution.unwrap_or_default(),
-        entries,
-        elf: found
-            .elf
-            .into_iter()
-            .filter_map(|(name, facts)| Some((below(&name)?, facts)))
-            .collect(),
-        texts: found
-            .texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((below(&name)?, text)))
-            .collect(),
-        top: (!has_full_paths).then(|| prefix.clone()),
-        prefix: has_full_paths.then_some(prefix),
-    };
-    Ok((record, digest, size))
+    Ok((facts.record(compression, diff_id, tar_size)?, digest, size))
+}
+
+/// The record of a gzip archive whose tar is in memory, and whose digest is right.
+pub(crate) fn scan_tar(tar: &[u8]) -> Result<PackageRecord, ScanError> {
+    let facts = Facts::of(&mut TarReader::new(tar))?;
+    facts.record("gzip", Digest::of(tar), tar.len() as u64)
+}
+
+/// What a tar tells, member by member.
+#[derive(Default)]
+struct Facts {
+    members: Members,
+    found: Found,
+}
+
+impl Facts {
+    /// Reads the tar to its end.
+    fn of<R: Read>(tar: &mut TarReader<R>) -> Result<Self, ScanError> {
+        let mut facts = Self::default();
+        while let Some(mut member) = tar.next_member().map_err(ScanError::Tar)? {
+            let name = facts.members.add(&member.entry);
+            let name = name.map_err(ScanError::Refused)?;
+            let looked = facts.found.look_at(name, &mut member);
+            looked.map_err(ScanError::Read)?;
+        }
+        Ok(facts)
+    }
+
+    fn record(
+        self,
+        compression: &str,
+        diff_id: Digest,
+        tar_size: u64,
+    ) -> Result<PackageRecord, ScanError> {
+        let Self { members, mut found } = self;
+        let (prefix, entries) = members.finish().map_err(ScanError::Refused)?;
+        // Since Spack 0.21 members carry the full path of the prefix; before, they lay below one folder.
+        let has_full_paths = prefix.contains('/');
+        let below = |name: &str| {
+            name.strip_prefix(&prefix)
+                .and_then(|it| it.strip_prefix('/'))
+                .map(str::to_owned)
+        };
+        let binary_distribution = found
+            .distributions
+            .remove(&format!("{prefix}/.spack/binary_distribution"));
+        Ok(PackageRecord {
+            compression: compression.to_owned(),
+            diff_id,
+            tar_size,
+            binary_distribution: binary_distribution.unwrap_or_default(),
+            entries,
+            elf: found
+                .elf
+                .into_iter()
+                .filter_map(|(name, facts)| Some((below(&name)?, facts)))
+                .collect(),
+            texts: found
+                .texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((below(&name)?, text)))
+                .collect(),
+            top: (!has_full_paths).then(|| prefix.clone()),
+            prefix: has_full_paths.then_some(prefix),
+        })
+    }
 }
 
 /// What was found in contents.

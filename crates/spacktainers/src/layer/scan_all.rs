@@ -31,9 +31,23 @@ pub fn remembered(cache: &LocalCache, blob: &Digest) -> Option<PackageRecord> {
     PackageRecord::from_bytes(&cache.record(RECORD_KIND, &blob.hex())?)
 }
 
+/// Keeps a record for the next time. That it cannot be kept is no fault: it is made again.
+pub(crate) fn remember(
+    cache: &LocalCache,
+    blob: &Digest,
+    record: &PackageRecord,
+    label: &str,
+    reporter: &dyn Reporter,
+) {
+    if let Err(error) = cache.put_record(RECORD_KIND, &blob.hex(), &record.to_bytes()) {
+        let note = format!("{label} will be scanned again next time: {error}");
+        reporter.event(Event::Note(note));
+    }
+}
+
 /// Scans all of `jobs`, at most `parallel` at a time; answers are in the order of the jobs.
 ///
-/// A blob that was scanned before is not opened. That a record cannot be remembered is no fault: it is made again.
+/// A blob that was scanned before is not opened.
 pub fn scan_all(
     jobs: &[ScanJob],
     cache: &LocalCache,
@@ -66,13 +80,7 @@ fn scan_one(
     let answer = scan(&job.content, &job.digest, job.size);
     let outcome = match &answer {
         Ok(record) => {
-            if let Err(error) = cache.put_record(RECORD_KIND, &job.digest.hex(), &record.to_bytes())
-            {
-                reporter.event(Event::Note(format!(
-                    "{} will be scanned again next time: {error}",
-                    job.label
-                )));
-            }
+            remember(cache, &job.digest, record, &job.label, reporter);
             reporter.event(Event::Advanced {
                 task,
                 bytes: job.size,

@@ -1,9 +1,12 @@
 //! Packages of a lock into an install tree, from build caches and without Spack.
 //!
 //! ```text
-//! lock, wanted ──► what the tree has not ──gather──► archives ──unpack, relocate──► folders beside the tree
-//!                                                                                     │ the database's lock
-//! tree <── database with new records, replaced in one step <── each folder renamed ◄──┘
+//! lock, wanted ──► what the tree has not ──find, fetch──► archives ──► open      digest, what is in it; the tar is kept
+//!                                                                        │
+//!                                                 where all of them lie  ▼
+//!                                                                      unpack    relocated, into folders beside the tree
+//!                                                                        │ the database's lock
+//! tree <── database with new records, replaced in one step <── each folder renamed
 //! ```
 //!
 //! Start at [`lay_down`]. The result is that of `spack install --cache-only`: contents, modes (of the default of
@@ -19,46 +22,37 @@
 mod error;
 mod folder;
 mod merge;
+mod open;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
-use oci_format::layer::compression::Decoder;
-use oci_format::layer::tar::TarReader;
-use serde_json::json;
+use spack_format::build_cache::BinaryDistribution;
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes};
 use spack_format::dag_hash::DagHash;
 use spack_format::database::{BuildCacheIndex, StoreIndex};
 use spack_format::prefix::{InstallTree as Layout, Projections, Satisfies};
 use spack_format::relocation::{Move, shebang};
 
-use crate::build::{BuildError, Gathered, Package, Supply, gather};
-use crate::content::Content;
-use crate::event::{Event, Outcome, Reporter, TaskId, TaskKind};
+use crate::build::{BuildError, Gathered, Supply, bring, built};
 use crate::install_tree::{InstallTree, InstallTreeError};
-use crate::layer::PackageRecord;
-use crate::layer::relocate::{Members as _, Places, RelocateError, Rules, rewrite};
+use crate::layer::relocate::{Places, Rules};
+use crate::layer::whole::Room;
 
 pub use error::LayError;
-use folder::Folder;
 use merge::{Edges, Index, OtherVersion};
+use open::{Opened, open_all};
 use store::{Staging, Store};
+use unpack::{Job, unpack_all};
 
-/// Bytes that a package may decompress to; [`crate::layer::scan()`] has seen it do so with less.
-const TAR_LIMIT: u64 = 64 << 30;
-
-/// Bytes of the largest archive that is decompressed in one piece, which takes half the time: 64 MiB.
-const WHOLE: u64 = 64 << 20;
-
-/// Where a package says how long its installation took.
-const TIMES: &str = ".spack/install_times.json";
+/// Bytes of memory for archives and what they decompress to. What does not fit is read as a stream, twice.
+const ROOM: u64 = 512 << 20;
 
 /// What is to lie where.
 pub struct Laying<'a> {
@@ -83,19 +77,6 @@ pub struct LaidDown {
     pub present: usize,
     /// What having the archives here took.
     pub gathered: Gathered,
-}
-
-/// One package to unpack.
-struct Job {
-    hash: DagHash,
-    name: String,
-    title: String,
-    prefix: String,
-    size: u64,
-    content: Content,
-    record: Arc<PackageRecord>,
-    /// What changes, if anything does.
-    rules: Option<Rules>,
 }
 
 /// What the database is to say.
@@ -152,9 +133,14 @@ pub async fn lay_down(laying: &Laying<'_>, supply: &Supply<'_>) -> Result<LaidDo
     let sbang = laying.layout.sbang_path();
     let (count, gathered) = (prepared.count, prepared.gathered);
     let work = tokio::task::spawn_blocking(move || {
-        let Prepared { jobs, records, .. } = prepared;
+        let Prepared {
+            jobs,
+            records,
+            room,
+            ..
+        } = prepared;
         let staging = store.staging()?;
-        unpack_all(&jobs, &staging, parallel, &*reporter)?;
+        unpack_all(&jobs, &staging, &room, parallel, &*reporter)?;
         store.sbang(&sbang)?;
         settle(&store, &jobs, &staging, &records)
     });
@@ -174,6 +160,8 @@ pub async fn lay_down(laying: &Laying<'_>, supply: &Supply<'_>) -> Result<LaidDo
 struct Prepared {
     jobs: Vec<Job>,
     records: Records,
+    /// Where the tars of jobs are.
+    room: Arc<Room>,
     /// How many packages will lie there.
     count: usize,
     gathered: Gathered,
@@ -202,10 +190,21 @@ async fn prepare(
     if let Some(spliced) = absent.iter().find(|it| it.build_spec.is_some()) {
         return Err(LayError::Spliced(spliced.to_string()));
     }
-    let (packages, gathered) = gather(&absent, laying.specs, supply).await?;
+    let room = Room::new(ROOM);
+    let (entries, contents, gathered) = bring(&absent, laying.specs, supply).await?;
+    let opened = open_all(&entries, contents, &room, supply).await?;
+    let mut packages = Vec::with_capacity(absent.len());
+    for ((spec, entry), opened) in absent.iter().zip(&entries).zip(opened) {
+        let built = built(&opened.record, entry)?;
+        packages.push(Package {
+            spec,
+            opened,
+            built,
+        });
+    }
     let now = supply.now.duration_since(UNIX_EPOCH);
     Ok(Prepared {
-        jobs: jobs(&packages, &prefixes, laying)?,
+        jobs: jobs(packages, &prefixes, laying)?,
         records: records(
             &closure,
             &prefixes,
@@ -214,7 +213,15 @@ async fn prepare(
         )?,
         count: closure.len(),
         gathered,
+        room,
     })
+}
+
+/// A package that the tree does not have.
+struct Package<'a> {
+    spec: &'a ConcreteSpec,
+    opened: Opened,
+    built: BinaryDistribution,
 }
 
 /// The prefixes of what lies in the tree.
@@ -230,16 +237,25 @@ fn present(store: &Store) -> Result<HashMap<DagHash, String>, LayError> {
 }
 
 fn jobs(
-    packages: &[Package<'_>],
+    packages: Vec<Package<'_>>,
     prefixes: &HashMap<DagHash, String>,
     laying: &Laying<'_>,
 ) -> Result<Vec<Job>, LayError> {
     let layout = laying.layout;
     let prefix_of = |spec: &ConcreteSpec| prefixes.get(&spec.hash).cloned().unwrap_or_default();
-    let new = packages.iter().map(|it| (prefix_of(it.spec), &*it.record));
+    let records: Vec<_> = packages
+        .iter()
+        .map(|it| (prefix_of(it.spec), Arc::clone(&it.opened.record)))
+        .collect();
+    let new = records.iter().map(|(prefix, it)| (prefix.clone(), &**it));
     let places = Places::new(layout.root(), new);
     let mut jobs = Vec::with_capacity(packages.len());
     for package in packages {
+        let Opened {
+            archive,
+            record,
+            tar,
+        } = package.opened;
         let map = Move {
             built: &package.built,
             spec: package.spec,
@@ -249,13 +265,13 @@ fn jobs(
             prefix: &|hash| prefixes.get(hash).cloned(),
         };
         let map = map.map().map_err(|source| BuildError::PrefixMap {
-            package: package.entry.package.clone(),
+            package: archive.title.clone(),
             source,
         })?;
         let prefix = prefix_of(package.spec);
         let rules = (!map.is_empty()).then(|| {
             Rules::new(
-                &package.record,
+                &record,
                 &package.built,
                 map,
                 prefix.trim_start_matches('/'),
@@ -267,11 +283,10 @@ fn jobs(
         jobs.push(Job {
             hash: package.spec.hash,
             name: package.spec.name.clone(),
-            title: package.entry.package.clone(),
             prefix,
-            size: package.entry.tarball.size,
-            content: package.content.clone(),
-            record: Arc::clone(&package.record),
+            archive,
+            record,
+            tar: Mutex::new(tar),
             rules,
         });
     }
@@ -315,123 +330,6 @@ fn records(
     })
 }
 
-/// Unpacks all of `jobs`, at most `parallel` at a time, the largest first. All that is wrong is told at once.
-fn unpack_all(
-    jobs: &[Job],
-    staging: &Staging,
-    parallel: usize,
-    reporter: &dyn Reporter,
-) -> Result<(), LayError> {
-    let mut order: Vec<&Job> = jobs.iter().collect();
-    order.sort_by_key(|job| std::cmp::Reverse(job.size));
-    let next = AtomicUsize::new(0);
-    let errors = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..parallel.clamp(1, jobs.len().max(1)) {
-            scope.spawn(|| {
-                while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = unpack_told(job, staging, reporter) {
-                        let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
-                        errors.push(error);
-                    }
-                }
-            });
-        }
-    });
-    let errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(BuildError::Relocate(errors).into())
-    }
-}
-
-fn unpack_told(job: &Job, staging: &Staging, reporter: &dyn Reporter) -> Result<(), RelocateError> {
-    let task = TaskId::next();
-    reporter.event(Event::Started {
-        task,
-        kind: TaskKind::Write,
-        label: job.title.clone(),
-        total: Some(job.size),
-    });
-    let answer = unpack(job, staging);
-    let outcome = match &answer {
-        Ok(()) => {
-            let bytes = job.size;
-            reporter.event(Event::Advanced { task, bytes });
-            Outcome::Done
-        }
-        Err(error) => Outcome::Failed(error.to_string()),
-    };
-    reporter.event(Event::Finished { task, outcome });
-    answer
-}
-
-/// Unpacks one package into its folder of `staging`.
-fn unpack(job: &Job, staging: &Staging) -> Result<(), RelocateError> {
-    let since = Instant::now();
-    let io = |source| RelocateError::Io {
-        package: job.title.clone(),
-        source,
-    };
-    let archive = archive(job).map_err(io)?;
-    let path = staging.path().join(job.hash.as_str());
-    let mut folder = match &job.rules {
-        Some(rules) => {
-            let prefix = job.prefix.trim_start_matches('/');
-            let mut folder = Folder::create(path, prefix).map_err(io)?;
-            rewrite(archive, &mut folder, &job.record, rules, &job.title)?;
-            folder
-        }
-        None => {
-            let old = job.record.prefix.as_deref().or(job.record.top.as_deref());
-            let mut folder = Folder::create(path, old.unwrap_or_default()).map_err(io)?;
-            let mut members = TarReader::new(archive);
-            while let Some(mut member) =
-                members.next_member().map_err(|source| RelocateError::Tar {
-                    package: job.title.clone(),
-                    source,
-                })?
-            {
-                let entry = member.entry.clone();
-                let taken = folder.append(&entry, &mut member);
-                taken.map_err(|source| RelocateError::Write {
-                    package: job.title.clone(),
-                    source,
-                })?;
-            }
-            folder
-        }
-    };
-    let seconds = since.elapsed().as_secs_f64();
-    let times = json!({
-        "total": seconds,
-        "phases": [{"name": "install", "path": "install", "seconds": seconds, "count": 1}],
-        "name": job.name,
-        "cache": true,
-        "hash": job.hash.as_str(),
-    });
-    folder
-        .replace(TIMES, times.to_string().as_bytes())
-        .map_err(io)
-}
-
-/// The tar of an archive that was scanned.
-fn archive(job: &Job) -> io::Result<Box<dyn Read>> {
-    let is_small = job.size <= WHOLE && job.record.tar_size <= WHOLE;
-    if is_small && job.record.compression == "gzip" {
-        let mut packed = Vec::new();
-        job.content.open(0)?.take(WHOLE).read_to_end(&mut packed)?;
-        let mut tar = vec![0; usize::try_from(job.record.tar_size).unwrap_or(0)];
-        let size = libdeflater::Decompressor::new().gzip_decompress(&packed, &mut tar);
-        // What was compressed in several pieces is read in pieces.
-        if size == Ok(tar.len()) {
-            return Ok(Box::new(io::Cursor::new(tar)));
-        }
-    }
-    Ok(Box::new(Decoder::new(job.content.open(0)?, TAR_LIMIT)?))
-}
-
 /// Gives the packages their names and records.
 fn settle(
     store: &Store,
@@ -458,7 +356,7 @@ fn settle(
             ours,
         })?;
     for job in &absent {
-        let from = staging.path().join(job.hash.as_str());
+        let from = staging.of(&job.hash);
         store.settle(&from, Path::new(&job.prefix), &mut locked)?;
     }
     if changed || is_first {

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
+use spack_format::dag_hash::DagHash;
 use spack_format::database::INDEX_PATH;
 use tempfile::TempDir;
 
-use super::LayError;
 use super::merge::Index;
+use super::{LayError, folder};
 use crate::install_tree::{InstallTreeError, MAX_DATABASE, read_text};
 
 /// How long somebody else may have the database. Spack has it for less than a second.
@@ -53,12 +54,20 @@ pub(super) struct Locked {
 /// A folder for packages that are being unpacked. It goes when this is dropped, or when the next run finds it.
 pub(super) struct Staging {
     folder: TempDir,
+    keeps_modes: bool,
     _lock: File,
 }
 
 impl Staging {
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+    /// Where a package is unpacked.
+    pub(super) fn of(&self, hash: &DagHash) -> PathBuf {
+        self.folder.path().join(hash.as_str())
+    }
+
+    /// Whether files and folders get the modes that they are made with, and folders the group bit of the one above: a umask
+    /// or a default access list may take some away.
+    pub(super) const fn keeps_modes(&self) -> bool {
+        self.keeps_modes
     }
 }
 
@@ -121,8 +130,10 @@ impl Store {
             lock.try_lock()
                 .map_err(|error| at(folder.path())(error.into()))?;
         }
+        let keeps_modes = folder::keeps_modes(folder.path()).map_err(at(folder.path()))?;
         Ok(Staging {
             folder,
+            keeps_modes,
             _lock: lock,
         })
     }

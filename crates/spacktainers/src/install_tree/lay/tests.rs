@@ -13,7 +13,9 @@ use spack_format::prefix::LayoutGeneration;
 use spack_format::spec::SatisfiesIn;
 
 use super::*;
+use crate::event::{Event, Reporter};
 use crate::fetch::{BuildCache, Trust};
+use crate::install_tree::provenance::TIMES;
 use crate::local_cache::LocalCache;
 use crate::mirror::{Access, Location, Network, RetryPolicy};
 use crate::openpgp::PublicKeys;
@@ -159,14 +161,14 @@ async fn packages_are_what_spack_installs() {
         satisfies: &|_, _| false,
     };
     let prepared = prepare(&laying, &world.supply(), &HashMap::new()).await;
-    let jobs = prepared.expect("prepares").jobs;
+    let Prepared { jobs, room, .. } = prepared.expect("prepares");
     let store = Store::open(&world.work.path().join("root").display().to_string());
     let staging = store.expect("a store").staging().expect("a folder");
-    unpack_all(&jobs, &staging, 2, &Silent).expect("unpacks");
+    unpack_all(&jobs, &staging, &room, 2, &Silent).expect("unpacks");
     let mut ours = BTreeMap::new();
     for job in &jobs {
         let name = job.prefix.strip_prefix("/opt/fxroot/").expect("below");
-        listing(&staging.path().join(job.hash.as_str()), name, &mut ours);
+        listing(&staging.of(&job.hash), name, &mut ours);
     }
     let theirs = expected(&fixtures.join("expected/small-store-relocated.jsonl"));
     let wrong: Vec<_> = theirs

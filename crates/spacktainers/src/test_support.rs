@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+pub(crate) mod counting;
 pub(crate) mod docker_registry;
 pub(crate) mod http_server;
 pub(crate) mod moto;

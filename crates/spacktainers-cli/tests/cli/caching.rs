@@ -146,6 +146,38 @@ fn exit_codes_tell_what_became_of_a_build_cache() {
     assert_eq!(listed["packages"].as_array().map(Vec::len), Some(2));
     assert_eq!(listed["packages"][0]["indexed"], true);
 
+    // Another content under the same hash.
+    let changed = format!("root/linux-x86_64/pa-1.0-{}/share/more", hash("pa"));
+    stage.write(&changed, "built twice");
+    let refused = with(&["--key", &secret, "pa", "--json"]).ends(5);
+    let row = &refused.json()["packages"][0];
+    assert_eq!(row["state"], "refused", "{row}");
+    assert!(row["digest"] != row["theirs"] && row["theirs"].is_string());
+    refused.says("--force").says("--keep");
+    with(&["--key", &secret, "pa", "--keep"])
+        .ends(0)
+        .says("1 were there");
+    with(&["--key", &secret, "pa", "--keep", "--force"]).ends(2);
+    fs::remove_file(stage.path(&changed)).expect("removes");
+    with(&["--key", &secret, "pa", "--force"])
+        .ends(0)
+        .says("1 packages pushed");
+    // A recipe that forbids to give its binary to others.
+    stage.write(
+        &format!(
+            "root/linux-x86_64/pb-1.0-{}/.spack/repos/spack_repo/builtin/packages/pb/package.py",
+            hash("pb")
+        ),
+        "class Pb(Package):\n    redistribute(source=False, binary=False)\n",
+    );
+    let elsewhere = |more: &[&str]| {
+        let push = ["cache", "push", "--from", "root", "--mirror", "./private"];
+        stage.run(&[&push[..], &["--key", &secret, "pb"], more].concat())
+    };
+    elsewhere(&[]).ends(0).says("--private");
+    assert!(!stage.path("private").exists());
+    elsewhere(&["--private"]).ends(0).says("1 packages pushed");
+
     stage.run(&["cache", "verify", "./m"]).ends(2).says("--key");
     stage
         .run(&["cache", "verify", "./m", "--key", &public])
@@ -430,6 +462,29 @@ fn real_spack_lists_and_installs_what_we_push_to_a_registry() {
         .run(&["cache", "verify", &url, "--unsigned"])
         .ends(0)
         .says("2 entries");
+
+    // Out of the registry, and into another repository: what Spack reads from now on.
+    stage
+        .run(&["cache", "sync", &url, "./back"])
+        .ends(2)
+        .says("--unsigned");
+    let (secret, public) = (key("secret"), key("pub"));
+    let back = ["cache", "sync", &url, "./back", "--unsigned"];
+    let signed = [&back[..], &["--sign", &secret]].concat();
+    stage.run(&signed).ends(0).says("2 entries copied");
+    stage
+        .run(&["cache", "verify", "./back", "--key", &public])
+        .ends(0)
+        .says("2 entries")
+        .says("0 entries are not in the index");
+    let url = format!("oci+http://{}/again", registry.address);
+    let again = ["cache", "sync", "./back", &url, "--key", &public];
+    stage.run(&again).ends(0).says("2 entries copied");
+    stage.run(&again).ends(0).says("0 entries copied");
+    stage
+        .run(&[&again[..], &["--sign", &secret]].concat())
+        .ends(2)
+        .says("are not signed");
 
     let mirrors = format!("mirrors::\n  ours:\n    url: {url}\n    signed: false\n");
     stage.write("two/mirrors.yaml", &mirrors);

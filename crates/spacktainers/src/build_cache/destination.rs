@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use oci_format::Digest;
 use spack_format::build_cache::v3;
 use tokio::sync::OnceCell;
 
 use super::error::CacheFault;
 use super::keys;
+use super::object::checksum;
 use crate::mirror::{SharedWriter, When};
 use crate::openpgp::SecretKey;
 
@@ -21,20 +23,57 @@ pub enum Signing {
     Unsigned,
 }
 
-/// What is done about packages that ought not to be pushed.
+impl Signing {
+    /// What is written as the manifest: the text, in a signature's frame where there is a key.
+    pub(super) fn signed(&self, text: String, now: SystemTime) -> Result<String, CacheFault> {
+        match self {
+            Self::Key(key) => Ok(key.clear_sign(&text, now)?.message),
+            Self::Unsigned => Ok(text),
+        }
+    }
+
+    /// Publishes the key that checks the signatures.
+    pub(super) async fn publish(&self, writer: &SharedWriter) -> Result<(), CacheFault> {
+        match self {
+            Self::Key(key) => keys::publish(writer, key).await,
+            Self::Unsigned => Ok(()),
+        }
+    }
+}
+
+/// What is done about packages that are there already, and about those that ought not to be pushed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PushOptions {
-    /// Put new entries in place of those that are there.
-    pub replace: bool,
+    /// What is done where there is an entry of the same hash.
+    pub existing: Existing,
     /// Push packages although their sources may change under their hash.
     pub allow_mutable: bool,
+    /// Push packages although their recipes forbid to give binaries to others: the mirror is not for others.
+    pub private: bool,
+}
+
+/// What is done where there is an entry of the same hash. Two builds of one hash are hardly ever the same bytes: each keeps
+/// the log and the times of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// The package is archived and compared with what the entry names, without fetching that: the same content is
+    /// [`Pushed::Present`], another one [`Pushed::Refused`]. What was laid down from a build cache is no content of its own.
+    ///
+    /// [`Pushed::Present`]: super::Pushed::Present
+    /// [`Pushed::Refused`]: super::Pushed::Refused
+    #[default]
+    Compare,
+    /// It stays, whatever it is, and nothing is archived.
+    Keep,
+    /// The new one takes its place.
+    Replace,
 }
 
 /// A build cache that is written, in layout 3. One for a whole run: the key is published once.
 pub struct Destination {
     pub(super) writer: SharedWriter,
     pub(super) options: PushOptions,
-    signing: Signing,
+    pub(super) signing: Signing,
     is_prepared: OnceCell<()>,
 }
 
@@ -62,22 +101,17 @@ impl Destination {
         self.writer.url()
     }
 
-    /// What is written as the manifest: the text, in a signature's frame where there is a key.
-    pub(super) fn signed(&self, text: String, now: SystemTime) -> Result<String, CacheFault> {
-        match &self.signing {
-            Signing::Key(key) => Ok(key.clear_sign(&text, now)?.message),
-            Signing::Unsigned => Ok(text),
-        }
+    /// Whether a blob of it can be read in place, on this machine.
+    pub(super) fn is_here(&self, blob: &Digest) -> bool {
+        let path = v3::blob_path(&checksum(blob));
+        self.writer.local_path(&path).is_some()
     }
 
     /// Writes what a build cache has beside its entries: how it is laid out, and the key that checks its signatures.
     pub(super) async fn prepare(&self) -> Result<(), CacheFault> {
         let prepared = self.is_prepared.get_or_try_init(|| async {
             publish_layout(&self.writer).await?;
-            match &self.signing {
-                Signing::Key(key) => keys::publish(&self.writer, key).await,
-                Signing::Unsigned => Ok(()),
-            }
+            self.signing.publish(&self.writer).await
         });
         prepared.await.copied()
     }

@@ -2,12 +2,15 @@
 
 use oci_format::Digest;
 use spack_format::build_cache::v3::ManifestError;
-use spack_format::build_cache::{FingerprintError, KeyIndexError, SpecFileError};
+use spack_format::build_cache::{
+    BinaryDistributionError, FingerprintError, KeyIndexError, SpecFileError,
+};
 use spack_format::database::DatabaseError;
 
 use super::archive::ArchiveError;
 use crate::fetch::{FailureKind, FindFault};
 use crate::install_tree::InstallTreeError;
+use crate::layer::ScanError;
 use crate::local_cache::LocalCacheError;
 use crate::mirror::{MirrorError, WriteError, WriteFault};
 use crate::openpgp::SignError;
@@ -84,6 +87,36 @@ pub enum CacheFault {
         /// The manifest.
         key: String,
     },
+    /// An archive that cannot be used.
+    #[error("the archive of `{key}` cannot be used")]
+    Scan {
+        /// The entry.
+        key: String,
+        /// Why not.
+        source: ScanError,
+    },
+    /// An archive of another compression than Spack writes.
+    #[error("the archive of `{key}` is not compressed with gzip, as those of Spack are")]
+    NotGzip {
+        /// The entry.
+        key: String,
+    },
+    /// What Spack recorded in an archive cannot be read.
+    #[error("`.spack/binary_distribution` of `{key}` cannot be read")]
+    BinaryDistribution {
+        /// The entry.
+        key: String,
+        /// Why not.
+        source: BinaryDistributionError,
+    },
+    /// An image that is none.
+    #[error("`{tag}` is not an image")]
+    Image {
+        /// The tag.
+        tag: String,
+        /// What is wrong.
+        source: oci_format::JsonError,
+    },
     /// The list of keys is none.
     #[error("`{key}` is not a list of keys")]
     Keys {
@@ -140,6 +173,10 @@ impl CacheError {
             | CacheFault::Manifest { .. }
             | CacheFault::Gone { .. }
             | CacheFault::Absent { .. }
+            | CacheFault::Scan { .. }
+            | CacheFault::NotGzip { .. }
+            | CacheFault::BinaryDistribution { .. }
+            | CacheFault::Image { .. }
             | CacheFault::Keys { .. } => FailureKind::Verification,
             CacheFault::Tree(_)
             | CacheFault::Archive(_)

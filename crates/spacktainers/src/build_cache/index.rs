@@ -302,6 +302,32 @@ pub(super) async fn spec_file(
     key: &str,
     hash: DagHash,
 ) -> Result<Option<SpecFile>, CacheFault> {
+    let Some(text) = spec_text_of(mirror, key).await? else {
+        return Ok(None);
+    };
+    let entry = key.to_owned();
+    let file = blocking(move || -> Result<SpecFile, FindFault> {
+        let file = SpecFile::parse(&text).map_err(|source| FindFault::SpecFile {
+            key: entry.clone(),
+            source: Box::new(source),
+        })?;
+        if file.root == hash {
+            Ok(file)
+        } else {
+            Err(FindFault::Renamed {
+                key: entry,
+                found: file.root,
+            })
+        }
+    });
+    Ok(Some(file.await??))
+}
+
+/// The text of the spec file of an entry; nothing when there is no such entry.
+pub(super) async fn spec_text_of(
+    mirror: &dyn Mirror,
+    key: &str,
+) -> Result<Option<String>, CacheFault> {
     let Some(bytes) = mirror.get(key, MAX_MANIFEST_BYTES).await? else {
         return Ok(None);
     };
@@ -326,23 +352,9 @@ pub(super) async fn spec_file(
             digest: digest(&record.checksum),
         });
     };
-    let (entry, blob) = (key.to_owned(), v3::blob_path(&record.checksum));
-    let file = blocking(move || -> Result<SpecFile, FindFault> {
-        let text = spec_text(&blob, &bytes)?;
-        let file = SpecFile::parse(&text).map_err(|source| FindFault::SpecFile {
-            key: blob,
-            source: Box::new(source),
-        })?;
-        if file.root == hash {
-            Ok(file)
-        } else {
-            Err(FindFault::Renamed {
-                key: entry,
-                found: file.root,
-            })
-        }
-    });
-    Ok(Some(file.await??))
+    let blob = v3::blob_path(&record.checksum);
+    let text = blocking(move || spec_text(&blob, &bytes));
+    Ok(Some(text.await??))
 }
 
 /// Runs what takes a processor for a while where it keeps no connection waiting.

@@ -16,7 +16,8 @@
 //! Guaranteed:
 //! - an entry is there when all of it is there: blobs are written before the manifest that names them, and who is killed
 //!   in between leaves blobs that nobody names;
-//! - the first entry of a DAG hash stays: manifests are written on the condition that there is none ([`When::Absent`]);
+//! - the first entry of a DAG hash stays: manifests are written on the condition that there is none ([`When::Absent`]), and
+//!   another content than that of the first is told apart by its digest and refused ([`Existing`]);
 //! - a push costs the same whatever is in the cache: it touches only the objects of its own entry. The index is made
 //!   anew by [`update_index`], from what pushes left in the folder of pending entries, under a condition as well: who
 //!   loses a race reads what the winner wrote, and begins again;
@@ -42,7 +43,7 @@ mod verify;
 
 pub use archive::{Archive, ArchiveError, archive};
 pub use catalog::Catalog;
-pub use destination::{Destination, PushOptions, Signing};
+pub use destination::{Destination, Existing, PushOptions, Signing};
 pub use error::{CacheError, CacheFault};
 pub use index::{IndexReport, IndexScope, update_index};
 pub use list::{Listed, list};

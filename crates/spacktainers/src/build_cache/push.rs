@@ -18,15 +18,15 @@ use spack_format::concrete::{ConcreteSpec, DepTypes};
 use spack_format::dag_hash::DagHash;
 
 use super::archive::{Archive, archive};
-use super::destination::Destination;
+use super::destination::{Destination, Existing};
 use super::error::{CacheError, CacheFault};
 use super::object::{UNHEARD, checksum, put_blob};
 use super::pending;
 use crate::content::Content;
 use crate::event::{Event, Outcome, TaskId, TaskKind};
 use crate::fetch::Context;
-use crate::install_tree::{InstallTree, InstallTreeError, InstalledPackage};
-use crate::mirror::{Put, When};
+use crate::install_tree::{InstallTree, InstallTreeError};
+use crate::mirror::{OnBytes, Put, When};
 use crate::openpgp;
 
 /// What became of a package.
@@ -39,9 +39,9 @@ pub enum Pushed {
         /// Bytes of its archive.
         size: u64,
     },
-    /// An entry of its hash was there already. It was not looked at.
+    /// An entry of its hash was there already: of the same content, as far as it was looked at.
     Present,
-    /// While it was being pushed, somebody else pushed other bytes under the same hash. Theirs stay.
+    /// An entry of its hash with another content is there, be it from before or from somebody who was faster. It stays.
     Refused {
         /// Digest of our archive.
         ours: Digest,
@@ -55,6 +55,8 @@ pub enum Pushed {
         /// Why they may.
         source: MutableSource,
     },
+    /// It was not pushed: its recipe forbids to give its binary to others.
+    Restricted,
 }
 
 /// Pushes a package that lies in `tree` (just built, say) to a build cache, signed as the destination says.
@@ -68,9 +70,9 @@ pub enum Pushed {
 /// update_index(destination.writer(), IndexScope::Pending, &context)  once, at the end
 /// ```
 ///
-/// An entry that is there costs one request that carries no body, and nothing is archived. Otherwise the archive is made
-/// in the local cache; unless the destination is a folder of this machine it stays there, so that an image with the
-/// package can be built without fetching it.
+/// An entry that is there costs one small request; [`Existing`] says whether the package is archived to compare it. The
+/// archive is made in the local cache; unless the destination is a folder of this machine it stays there, so that an image
+/// with the package can be built without fetching it.
 ///
 /// Any number of processes may push to one cache at the same time, also the same package, and any of them may be killed.
 ///
@@ -98,6 +100,9 @@ pub async fn push_installed(
     {
         return Ok(Pushed::Mutable { package, source });
     }
+    if !destination.options.private && tree.is_restricted(spec) {
+        return Ok(Pushed::Restricted);
+    }
     let key = v3::spec_manifest_path(spec);
     let task = TaskId::next();
     let started = Event::Started {
@@ -107,7 +112,7 @@ pub async fn push_installed(
         total: None,
     };
     context.reporter.event(started);
-    let pushed = push(tree, hash, &key, destination, context, task).await;
+    let pushed = push(tree, spec, &key, destination, context, task).await;
     let outcome = match &pushed {
         Ok(Pushed::Present) => Outcome::Reused,
         Ok(_) => Outcome::Done,
@@ -144,48 +149,42 @@ pub(super) fn mutable_below(
 
 async fn push(
     tree: &InstallTree,
-    hash: &DagHash,
+    spec: &ConcreteSpec,
     key: &str,
     destination: &Destination,
     context: &Context<'_>,
     task: TaskId,
 ) -> Result<Pushed, CacheFault> {
-    let (writer, replace) = (&destination.writer, destination.options.replace);
-    if !replace && writer.size(key).await?.is_some() {
+    let (writer, existing) = (&destination.writer, destination.options.existing);
+    let there = match existing {
+        Existing::Replace => None,
+        Existing::Keep if writer.size(key).await?.is_some() => return Ok(Pushed::Present),
+        Existing::Keep => None,
+        Existing::Compare => entry_there(destination, key).await?,
+    };
+    if there.is_some() && tree.is_from_build_cache(spec) {
         return Ok(Pushed::Present);
     }
-    let package = tree.package(hash)?;
-    let spec_blob = spec_blob(&package)?;
-    let cache = context.cache.clone();
-    let archived = tokio::task::spawn_blocking(move || archive(&package, &cache)).await;
+    let package = tree.package(&spec.hash)?;
+    let (installed, cache) = (package.clone(), context.cache.clone());
+    let archived = tokio::task::spawn_blocking(move || archive(&installed, &cache)).await;
     let archived: Archive = archived.map_err(|_| CacheFault::Abandoned)??;
-    destination.prepare().await?;
-    let reporter = context.reporter;
-    let on_bytes = |bytes| reporter.event(Event::Advanced { task, bytes });
-    put_blob(
-        writer,
-        &archived.content,
-        &archived.digest,
-        replace,
-        &on_bytes,
-    )
-    .await?;
-    let spec_digest = Digest::of(&spec_blob);
-    let spec_blob = Content::Memory(Arc::from(spec_blob));
-    put_blob(writer, &spec_blob, &spec_digest, replace, UNHEARD).await?;
-    let manifest = manifest(&archived, &spec_digest, spec_blob.len());
-    let text = destination.signed(manifest.to_text(), context.now)?;
-    if let Some(mark) = pending::mark_of(key) {
-        writer.put(&mark, Bytes::new(), &When::Always).await?;
-    }
-    let when = if replace { When::Always } else { When::Absent };
-    let put = writer.put(key, Bytes::from(text), &when).await?;
     let tarball = archived.digest;
-    // What lies in a folder of this machine is used in place.
-    if writer
-        .local_path(&v3::blob_path(&checksum(&tarball)))
-        .is_some()
-    {
+    if let Some(theirs) = there {
+        let compared = Pushed::beside(theirs, tarball);
+        if compared != Pushed::Present || destination.is_here(&tarball) {
+            context.cache.remove(&tarball)?;
+        }
+        return Ok(compared);
+    }
+    let on_bytes = |bytes| context.reporter.event(Event::Advanced { task, bytes });
+    let written = Tarball {
+        content: &archived.content,
+        digest: tarball,
+    };
+    let text = &package.spec_text;
+    let put = write_entry(destination, key, &written, text, context, &on_bytes).await?;
+    if destination.is_here(&tarball) {
         context.cache.remove(&tarball)?;
     }
     match put {
@@ -194,21 +193,63 @@ async fn push(
             size: archived.content.len(),
         }),
         Put::Refused => {
-            let theirs = tarball_there(destination, key).await?;
-            Ok(if theirs == Some(tarball) {
-                Pushed::Present
-            } else {
-                Pushed::Refused {
-                    ours: tarball,
-                    theirs,
-                }
-            })
+            let theirs = entry_there(destination, key).await?.flatten();
+            Ok(Pushed::beside(theirs, tarball))
         }
     }
 }
 
-/// The archive that the entry which is there names. Nobody's signature is checked: nothing is done with it.
-async fn tarball_there(destination: &Destination, key: &str) -> Result<Option<Digest>, CacheFault> {
+/// An archive that an entry shall have.
+pub(super) struct Tarball<'a> {
+    pub(super) content: &'a Content,
+    pub(super) digest: Digest,
+}
+
+/// Writes an entry: blobs, then the mark, then the manifest, unless there is one. `spec_text` is any text that has the spec.
+pub(super) async fn write_entry(
+    destination: &Destination,
+    key: &str,
+    tarball: &Tarball<'_>,
+    spec_text: &str,
+    context: &Context<'_>,
+    on_bytes: OnBytes<'_>,
+) -> Result<Put, CacheFault> {
+    let writer = &destination.writer;
+    let replace = destination.options.existing == Existing::Replace;
+    destination.prepare().await?;
+    put_blob(writer, tarball.content, &tarball.digest, replace, on_bytes).await?;
+    let spec_blob = spec_blob(spec_text)?;
+    let spec_digest = Digest::of(&spec_blob);
+    let spec_blob = Content::Memory(Arc::from(spec_blob));
+    put_blob(writer, &spec_blob, &spec_digest, replace, UNHEARD).await?;
+    let manifest = manifest(tarball, &spec_digest, spec_blob.len());
+    let text = destination
+        .signing
+        .signed(manifest.to_text(), context.now)?;
+    if let Some(mark) = pending::mark_of(key) {
+        writer.put(&mark, Bytes::new(), &When::Always).await?;
+    }
+    let when = if replace { When::Always } else { When::Absent };
+    Ok(writer.put(key, Bytes::from(text), &when).await?)
+}
+
+impl Pushed {
+    /// What becomes of a package whose hash has an entry that names `theirs`, if that can be read.
+    pub(super) fn beside(theirs: Option<Digest>, ours: Digest) -> Self {
+        if theirs == Some(ours) {
+            Self::Present
+        } else {
+            Self::Refused { ours, theirs }
+        }
+    }
+}
+
+/// The entry that is there: the archive that it names, if it can be read. Nobody's signature is checked: nothing is done with
+/// what it names.
+async fn entry_there(
+    destination: &Destination,
+    key: &str,
+) -> Result<Option<Option<Digest>>, CacheFault> {
     let Some(bytes) = destination.writer.get(key, MAX_MANIFEST_BYTES).await? else {
         return Ok(None);
     };
@@ -220,19 +261,19 @@ async fn tarball_there(destination: &Destination, key: &str) -> Result<Option<Di
     };
     let manifest = Manifest::parse(&text).ok();
     let tarball = manifest.and_then(|it| it.tarball().ok().map(|it| it.checksum));
-    Ok(tarball.as_ref().map(super::object::digest))
+    Ok(Some(tarball.as_ref().map(super::object::digest)))
 }
 
 /// The package's spec file as build caches have it, compressed.
-fn spec_blob(package: &InstalledPackage) -> Result<Vec<u8>, CacheFault> {
-    let text = spec_blob_text(&package.spec_text)?;
+fn spec_blob(text: &str) -> Result<Vec<u8>, CacheFault> {
+    let text = spec_blob_text(text)?;
     let mut gzip = GzEncoder::new(Vec::new(), Level::default());
     // Writing to a Vec does not fail.
     let written = gzip.write_all(text.as_bytes()).and_then(|()| gzip.finish());
     written.map_err(|_| CacheFault::Abandoned)
 }
 
-fn manifest(archived: &Archive, spec: &Digest, spec_size: u64) -> Manifest {
+fn manifest(tarball: &Tarball<'_>, spec: &Digest, spec_size: u64) -> Manifest {
     let record = |media_type: &str, digest: &Digest, content_length| BlobRecord {
         content_length,
         media_type: media_type.to_owned(),
@@ -241,7 +282,7 @@ fn manifest(archived: &Archive, spec: &Digest, spec_size: u64) -> Manifest {
     };
     Manifest {
         records: vec![
-            record(TARBALL_MEDIA_TYPE, &archived.digest, archived.content.len()),
+            record(TARBALL_MEDIA_TYPE, &tarball.digest, tarball.content.len()),
             record(SPEC_MEDIA_TYPE, spec, spec_size),
         ],
     }

@@ -2,8 +2,10 @@
 
 mod archiving;
 mod concurrent;
+mod costs;
 mod looking;
 mod made;
 mod pausing;
 mod pushing;
 mod registries;
+mod syncing;

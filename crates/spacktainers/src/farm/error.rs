@@ -84,11 +84,11 @@ pub enum PackageError {
     /// It was built, and could not be pushed.
     #[error(transparent)]
     Push(#[from] CacheError),
-    /// Somebody else was faster, with another content.
+    /// It must not be given to others.
     #[error(
-        "somebody else has pushed another content under its hash at the same time; theirs stays"
+        "it was built and is not pushed: its recipe forbids to give its binary to others, and the mirror does not say `private = true`"
     )]
-    Refused,
+    Restricted,
     /// It must not be pushed.
     #[error("it was built and is not pushed: {package}: {why}")]
     Mutable {
@@ -127,7 +127,7 @@ impl FarmError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoMirror => "say `push = true` in one `[[mirror]]` of spacktainers.toml".to_owned(),
-            Self::NoKey { .. } => "name the secret key with `signing_key = \"FILE\"` below `[spack]`, or in the variable \
+            Self::NoKey { .. } => "name the secret key with `signing_key = \"FILE\"` or `\"gpg:FINGERPRINT\"` below `[spack]`, or in the variable \
                  SPACK_DEPLOYMENT_KEY_PRIVATE; or say `signed = false` for the mirror"
                 .to_owned(),
             Self::Unsignable { .. } => "say `signed = false` for the mirror".to_owned(),
@@ -139,7 +139,8 @@ impl FarmError {
             Self::Mutable(_) => "ask for versions that do not move: a release, or a commit".to_owned(),
             Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => return error.hint(),
             Self::LayDown(LayDownError::Lay(error)) => return error.hint(),
-            Self::Key(_) | Self::Write(_) | Self::Find(_) => return None,
+            Self::Key(error) => return error.hint().map(str::to_owned),
+            Self::Write(_) | Self::Find(_) => return None,
         })
     }
 }

@@ -8,14 +8,14 @@ use spack_format::dag_hash::DagHash;
 use super::{FarmError, PackageError};
 use crate::build::World;
 use crate::build_cache::{
-    Destination, IndexScope, PushOptions, Pushed, RegistryCache, Signing, push_installed,
+    Destination, Existing, IndexScope, PushOptions, Pushed, RegistryCache, Signing, push_installed,
     update_index,
 };
 use crate::event::Event;
 use crate::fetch::{self, Trust};
 use crate::install_tree::InstallTree;
 use crate::mirror::{Access, WriteTarget, connect_writer};
-use crate::openpgp::{self, SecretKey};
+use crate::openpgp;
 use crate::project::MirrorSettings;
 use crate::spack::Spack;
 
@@ -47,7 +47,11 @@ impl<'a> Goal<'a> {
             .find(|(settings, _)| settings.push)
             .ok_or(FarmError::NoMirror)?;
         let target = connect_writer(&mirror.location, access).await;
-        let options = PushOptions::default();
+        let options = PushOptions {
+            existing: Existing::Keep,
+            allow_mutable: false,
+            private: mirror.private,
+        };
         let kind = match target.map_err(FarmError::Write)? {
             WriteTarget::Objects(writer) => {
                 let signing = signing(spack, mirror, &cache.trust, world)?;
@@ -85,7 +89,15 @@ impl<'a> Goal<'a> {
         };
         match pushed {
             Pushed::Written { .. } | Pushed::Present => Ok(()),
-            Pushed::Refused { .. } => Err(PackageError::Refused),
+            // Two farms that built it at the same time: the first one stays, and either will do.
+            Pushed::Refused { ours, theirs } => {
+                let theirs = theirs.map_or_else(|| "another".to_owned(), |it| it.to_string());
+                self.context.reporter.event(Event::Note(format!(
+                    "/{hash} was pushed by somebody else meanwhile: {theirs} stays, and not {ours}"
+                )));
+                Ok(())
+            }
+            Pushed::Restricted => Err(PackageError::Restricted),
             Pushed::Mutable { package, source } => Err(PackageError::Mutable {
                 package,
                 why: source.to_string(),
@@ -117,7 +129,7 @@ fn signing(
     trust: &Trust,
     world: &World<'_>,
 ) -> Result<Signing, FarmError> {
-    let Some(text) = spack.signing_key()? else {
+    let Some(key) = spack.signing_key().map_err(FarmError::Key)? else {
         return match mirror.signed {
             true => Err(FarmError::NoKey {
                 mirror: mirror.name.clone(),
@@ -125,7 +137,6 @@ fn signing(
             false => Ok(Signing::Unsigned),
         };
     };
-    let key = SecretKey::parse(&text).map_err(FarmError::Key)?;
     let signed = key
         .clear_sign("a text\n", world.now)
         .map_err(FarmError::Key)?;

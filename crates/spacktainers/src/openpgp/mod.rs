@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Build caches sign their manifests this way, and Debian's archives their release files. Start at
-//! [`verify`] (and [`SecretKey`] for signing): it gives back the text that was signed, and only that. Who needs the text of an entry
+//! [`verify`] (for signing, at [`KeySource`] and [`SecretKey`]): it gives back the text that was signed, and only that. Who needs the text of an entry
 //! that may be unsigned uses [`unverified_text`].
 //!
 //! The verdict is that of `gpg --verify` with a key ring of just the given keys, and stricter in two
@@ -25,6 +25,10 @@
 
 mod error;
 mod framework;
+mod gpg;
+mod key_source;
+#[cfg(test)]
+mod key_source_tests;
 mod keys;
 mod sign;
 #[cfg(test)]
@@ -37,6 +41,7 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SubpacketData};
 
 pub use error::{KeyError, SignatureError};
+pub use key_source::KeySource;
 pub use keys::PublicKeys;
 pub use sign::{ClearSigned, SecretKey, SignError};
 

@@ -69,6 +69,8 @@ pub struct MirrorSettings {
     pub keys: Vec<(PathBuf, Span)>,
     /// Whether what we build goes there.
     pub push: bool,
+    /// Whether it is for ourselves only: packages whose recipes forbid to give their binaries to others may go there.
+    pub private: bool,
     /// Where it was written.
     pub place: Span,
 }
@@ -254,13 +256,14 @@ fn mirrors(root: &Node, folder: &Path, faults: &mut Vec<Diagnostic>) -> Vec<Mirr
                 .hint(hint),
             );
         }
-        let push = node.get("push").and_then(Node::as_bool).unwrap_or(false);
+        let flag = |name: &str| node.get(name).and_then(Node::as_bool).unwrap_or(false);
         mirrors.push(MirrorSettings {
             name: name_text.to_owned(),
             location,
             signed,
             keys,
-            push,
+            push: flag("push"),
+            private: flag("private"),
             place: name.span,
         });
     }

@@ -60,6 +60,7 @@ static MIRROR: MapShape = closed(
         key("signed", Shape::Boolean),
         key("keys", STRINGS),
         key("push", Shape::Boolean),
+        key("private", Shape::Boolean),
     ],
 );
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use spack_format::yaml::{Node, Span};
 
 use crate::diagnostic::Diagnostic;
+use crate::openpgp::KeySource;
 
 /// What the settings say of Spack.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,8 +14,8 @@ pub struct SpackSettings {
     pub source: Option<CheckoutSource>,
     /// The Python that runs it; none: the one that Spack chooses.
     pub python: Option<PathBuf>,
-    /// The secret key that signs what we build, armoured and without a passphrase.
-    pub signing_key: Option<PathBuf>,
+    /// The secret key that signs what we build: a file, or `gpg:FINGERPRINT`.
+    pub signing_key: Option<KeySource>,
     /// Repositories of recipes, in the order in which Spack searches them.
     pub repositories: Vec<RecipeRepository>,
 }
@@ -58,7 +59,10 @@ impl SpackSettings {
         Self {
             source: source(section, "root", place, folder, faults),
             python: file("python"),
-            signing_key: file("signing_key"),
+            signing_key: section
+                .get("signing_key")
+                .and_then(Node::as_str)
+                .map(|text| KeySource::new(text, folder)),
             repositories: repositories(section, folder, faults),
         }
     }
@@ -212,8 +216,8 @@ mod tests {
             matches!(&spack.source, Some(CheckoutSource::Git { commit, .. }) if commit == COMMIT)
         );
         assert_eq!(
-            spack.signing_key.as_deref(),
-            Some(Path::new("/project/keys/secret.asc"))
+            spack.signing_key,
+            Some(KeySource::File("/project/keys/secret.asc".into()))
         );
         assert_eq!(
             spack.repositories[0].source,

@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use crate::event::Reporter;
 use crate::local_cache::LocalCache;
+use crate::openpgp::{KeySource, SecretKey, SignError};
 use crate::project::{MirrorSettings, Settings};
 
 pub use concretize::{Solved, concretize, concretize_all};
@@ -69,7 +70,7 @@ pub struct Spack {
     identity: String,
     commit: Option<String>,
     python: Option<PathBuf>,
-    signing_key: Option<PathBuf>,
+    signing_key: Option<KeySource>,
     /// Namespaces and folders of recipes from the settings, and what says which ones they are.
     repositories: Vec<(String, PathBuf, String)>,
     mirrors: Vec<MirrorSettings>,
@@ -180,23 +181,23 @@ impl Spack {
         Ok(folder)
     }
 
-    /// The secret key that signs packages, in armour: that of the settings, else what `SPACK_DEPLOYMENT_KEY_PRIVATE` holds
-    /// or names, as pipelines of Spack containers have it.
+    /// The secret key that signs packages: that of the settings, else what `SPACK_DEPLOYMENT_KEY_PRIVATE` holds or names, as
+    /// pipelines of Spack containers have it. `SPACK_DEPLOYMENT_KEY_PASSPHRASE` unlocks it, where that is needed.
     ///
     /// # Errors
-    /// When its file cannot be read.
-    pub(crate) fn signing_key(&self) -> Result<Option<String>, SpackError> {
-        let variable = self.context.environment.get("SPACK_DEPLOYMENT_KEY_PRIVATE");
-        let file = match (&self.signing_key, variable.filter(|it| !it.is_empty())) {
-            (Some(file), _) => file.clone(),
-            (None, Some(text)) if text.trim_start().starts_with("-----BEGIN PGP") => {
-                return Ok(Some(text.clone()));
-            }
-            (None, Some(file)) => PathBuf::from(file),
-            (None, None) => return Ok(None),
+    /// When there is no such key, or it is locked.
+    pub(crate) fn signing_key(&self) -> Result<Option<SecretKey>, SignError> {
+        let variable = |name: &str| {
+            let value = self.context.environment.get(name).map(String::as_str);
+            value.filter(|it| !it.is_empty())
         };
-        let text = std::fs::read_to_string(&file).map_err(SpackError::io("read", &file))?;
-        Ok(Some(text))
+        let named = || {
+            let text = variable("SPACK_DEPLOYMENT_KEY_PRIVATE")?;
+            Some(KeySource::new(text, Path::new("")))
+        };
+        let source = self.signing_key.clone().or_else(named);
+        let passphrase = variable("SPACK_DEPLOYMENT_KEY_PASSPHRASE");
+        source.map(|it| it.load(passphrase)).transpose()
     }
 
     /// The mirrors of the project.

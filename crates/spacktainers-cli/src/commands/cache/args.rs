@@ -47,16 +47,24 @@ pub(crate) struct PushArgs {
     /// Only the packages that are named, not what they need
     #[arg(long)]
     pub(crate) only: bool,
-    /// A file with the OpenPGP secret key that signs, armoured and without a passphrase; default: what
+    /// The OpenPGP secret key that signs: an armoured file, or `gpg:FINGERPRINT` of a key that GnuPG has; default: what
     /// `$SPACK_DEPLOYMENT_KEY_PRIVATE` names or holds
-    #[arg(long, value_name = "FILE", conflicts_with = "unsigned")]
-    pub(crate) key: Option<PathBuf>,
+    #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
+    pub(crate) key: Option<String>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
     /// Sign nothing
     #[arg(long)]
     pub(crate) unsigned: bool,
     /// Put new entries in place of those that are there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "keep")]
     pub(crate) force: bool,
+    /// Leave entries that are there without comparing what they hold with what lies here
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Push also packages whose recipes forbid to give their binaries to others; default: `private` of the mirror's settings
+    #[arg(long)]
+    pub(crate) private: bool,
     /// Push also what was built from branches and folders, whose content may change under the same hash
     #[arg(long)]
     pub(crate) allow_mutable: bool,
@@ -90,6 +98,12 @@ pub(crate) struct SyncArgs {
     pub(crate) to: String,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+    /// Sign the copies with this OpenPGP secret key, a file or `gpg:FINGERPRINT`, instead of copying signatures; what comes
+    /// from registries has none
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<String>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
     /// Leave the index for plain Spack as it is; `cache index` brings it up to date
     #[arg(long)]
     pub(crate) no_index: bool,
@@ -129,4 +143,13 @@ pub(crate) struct TrustArgs {
     /// Entries of a mirror given by path or URL need no signature
     #[arg(long)]
     pub(crate) unsigned: bool,
+}
+
+/// What unlocks a secret key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PassphraseArgs {
+    /// A file whose first line is the passphrase of the secret key; default: `$SPACK_DEPLOYMENT_KEY_PASSPHRASE`, or what the
+    /// agent of GnuPG has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }

@@ -1,21 +1,24 @@
 //! Mirrors by their name in the settings, or by path or URL.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use spacktainers::build_cache::{Catalog, PushOptions, RegistryCache};
 use spacktainers::diagnostic::Sources;
 use spacktainers::fetch::Trust;
-use spacktainers::mirror::{
-    Access, Location, SharedWriter, Source, WriteTarget, connect, connect_writer,
-};
+use spacktainers::mirror::{Access, Location, Source, WriteTarget, connect, connect_writer};
+use spacktainers::openpgp::{KeySource, SecretKey};
 use spacktainers::project::{MirrorSettings, SETTINGS_FILE, Settings};
 
 use super::super::session;
-use super::args::TrustArgs;
+use super::args::{PassphraseArgs, TrustArgs};
 use crate::context::{Context, Failure};
 use crate::diagnostics;
 use crate::exit::Exit;
 use crate::printer;
+
+/// Where CI jobs have what unlocks the secret key.
+const PASSPHRASE_VARIABLE: &str = "SPACK_DEPLOYMENT_KEY_PASSPHRASE";
 
 /// A mirror that somebody named.
 pub(super) struct Named {
@@ -114,6 +117,29 @@ pub(super) fn one(text: &str, settings: &Settings) -> Result<Named, Failure> {
     })
 }
 
+/// The secret key that `text` means.
+pub(super) fn secret_key(text: &str, args: &PassphraseArgs) -> Result<Arc<SecretKey>, Failure> {
+    let passphrase = match &args.passphrase_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let what = format!("cannot read the passphrase in `{}`", file.display());
+                Failure::new(Exit::Usage, anyhow::Error::new(error).context(what))
+            })?;
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+        None => std::env::var(PASSPHRASE_VARIABLE)
+            .ok()
+            .filter(|it| !it.is_empty()),
+    };
+    let key = KeySource::new(text, Path::new("")).load(passphrase.as_deref());
+    key.map(Arc::new).map_err(|error| {
+        let hint = error.hint();
+        let mut failure = Failure::new(Exit::Usage, error);
+        failure.hint = hint.map(str::to_owned);
+        failure
+    })
+}
+
 impl Named {
     fn of(settings: &MirrorSettings) -> Self {
         Self {
@@ -123,9 +149,19 @@ impl Named {
         }
     }
 
+    /// Whether the settings want entries to be signed.
+    pub(super) fn is_signed(&self) -> bool {
+        self.settings.as_ref().is_some_and(|it| it.signed)
+    }
+
     /// Whether entries need no signature.
     pub(super) fn is_unsigned(&self) -> bool {
         self.settings.as_ref().is_some_and(|it| !it.signed)
+    }
+
+    /// Whether it is not for others.
+    pub(super) fn is_private(&self) -> bool {
+        self.settings.as_ref().is_some_and(|it| it.private)
     }
 
     /// Whose signatures count: as the settings say, else as the command line says.
@@ -153,22 +189,6 @@ impl Named {
         target.map_err(|error| Failure::new(Exit::Refused, error))
     }
 
-    /// The mirror, to write objects to.
-    pub(super) async fn writer(&self, access: &Access) -> Result<SharedWriter, Failure> {
-        match self.target(access).await? {
-            WriteTarget::Objects(writer) => Ok(writer),
-            WriteTarget::Repository(_) => Err(self.is_registry()),
-        }
-    }
-
-    /// The mirror, to look through objects.
-    pub(super) async fn catalog(&self, access: &Access) -> Result<Catalog, Failure> {
-        match self.look(access).await? {
-            Looked::Catalog(catalog) => Ok(catalog),
-            Looked::Registry(_) => Err(self.is_registry()),
-        }
-    }
-
     /// The mirror, to look through, be it a registry or not.
     pub(super) async fn look(&self, access: &Access) -> Result<Looked, Failure> {
         if !matches!(self.location, Location::Registry(_))
@@ -191,16 +211,6 @@ impl Named {
                 ),
             )),
         }
-    }
-
-    fn is_registry(&self) -> Failure {
-        let error = anyhow::anyhow!(
-            "`{}` is a registry, whose packages are copied by no `cache sync`",
-            self.name
-        );
-        Failure::new(Exit::Usage, error).hint(
-            "`cache push` writes registries; images are copied by tools for images, such as `skopeo sync`",
-        )
     }
 }
 

@@ -1,15 +1,14 @@
 //! `cache push`: packages of an install tree, to build caches.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use spack_format::concrete::DepTypes;
 use spack_format::dag_hash::DagHash;
 use spacktainers::build_cache::{
-    CacheError, Destination, IndexScope, PushOptions, Pushed, RegistryCache, Signing, push_all,
-    update_index,
+    CacheError, Destination, Existing, IndexScope, PushOptions, Pushed, RegistryCache, Signing,
+    push_all, update_index,
 };
 use spacktainers::fetch::Context as FetchContext;
 use spacktainers::install_tree::InstallTree;
@@ -24,7 +23,7 @@ use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer::{self, Verbosity};
 
-/// Where CI jobs have the secret key: its text, or the path of a file.
+/// Where CI jobs have the secret key: its text, the path of a file, or `gpg:FINGERPRINT`.
 const KEY_VARIABLE: &str = "SPACK_DEPLOYMENT_KEY_PRIVATE";
 
 pub(super) fn run(args: &PushArgs, context: &Context) -> Result<Exit, Failure> {
@@ -45,8 +44,13 @@ pub(super) fn run(args: &PushArgs, context: &Context) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
         for mirror in &mirrors {
             let options = PushOptions {
-                replace: args.force,
+                existing: match (args.force, args.keep) {
+                    (true, _) => Existing::Replace,
+                    (false, true) => Existing::Keep,
+                    (false, false) => Existing::Compare,
+                },
                 allow_mutable: args.allow_mutable,
+                private: args.private || mirror.is_private(),
             };
             let (all, scope) = (hashes.iter().copied(), IndexScope::Pending);
             match mirror.target(&access).await? {
@@ -105,20 +109,10 @@ fn chosen(tree: &InstallTree, args: &PushArgs) -> Result<Vec<DagHash>, Failure> 
 }
 
 fn key(args: &PushArgs) -> Result<Option<Arc<SecretKey>>, Failure> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| {
-            let what = format!("cannot read the key `{}`", path.display());
-            Failure::new(Exit::Usage, anyhow::Error::new(error).context(what))
-        })
-    };
-    let text = match (&args.key, std::env::var(KEY_VARIABLE)) {
-        (Some(file), _) => read(file)?,
-        (None, Ok(text)) if text.trim_start().starts_with("-----BEGIN PGP") => text,
-        (None, Ok(path)) if !path.is_empty() => read(Path::new(&path))?,
-        _ => return Ok(None),
-    };
-    let key = SecretKey::parse(&text).map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(Some(Arc::new(key)))
+    let variable = || std::env::var(KEY_VARIABLE).ok().filter(|it| !it.is_empty());
+    let text = args.key.clone().or_else(variable);
+    let key = text.map(|text| named::secret_key(&text, &args.passphrase));
+    key.transpose()
 }
 
 fn signing(
@@ -134,7 +128,7 @@ fn signing(
             anyhow::anyhow!("there is no key to sign the packages for `{}`", mirror.name),
         )
         .hint(format!(
-            "give --key FILE or set {KEY_VARIABLE}, or say --unsigned"
+            "give --key FILE or --key gpg:FINGERPRINT, or set {KEY_VARIABLE}; or say --unsigned"
         ))),
     }
 }
@@ -175,12 +169,21 @@ fn told(
                 "present"
             }
             Ok(Pushed::Refused { ours, theirs }) => {
-                let theirs = theirs.map_or_else(|| "another".to_owned(), |it| it.to_string());
+                let theirs =
+                    theirs.map_or_else(|| "another content".to_owned(), |it| it.to_string());
                 printer::err(&format!(
-                    "refused: {package}: somebody else pushed {theirs} under this hash at the same time, and not {ours}; theirs stays"
+                    "refused: {package}: the build cache has {theirs} under this hash, and what lies here is {ours}; \
+                     --keep leaves what is there, --force puts this in its place"
                 ));
-                exit = exit.max(Exit::Refused);
+                exit = exit.max(Exit::Unverified);
                 "refused"
+            }
+            Ok(Pushed::Restricted) => {
+                printer::err(&format!(
+                    "not pushed: {package}: its recipe forbids to give its binary to others; \
+                     --private pushes it to a mirror that is not for others"
+                ));
+                "restricted"
             }
             Ok(Pushed::Mutable {
                 package: why,
@@ -222,6 +225,10 @@ fn row(hash: &DagHash, package: &str, state: &str, result: &Result<Pushed, Cache
         Ok(Pushed::Written { tarball, size }) => {
             row["digest"] = json!(tarball.to_string());
             row["size"] = json!(size);
+        }
+        Ok(Pushed::Refused { ours, theirs }) => {
+            row["digest"] = json!(ours.to_string());
+            row["theirs"] = json!(theirs.map(|it| it.to_string()));
         }
         Ok(Pushed::Mutable { source, .. }) => row["why"] = json!(source.to_string()),
         Err(error) => row["why"] = json!(sentence(error)),

@@ -97,7 +97,9 @@ impl RegistryCache {
             return Err(FindFault::Unsignable.into());
         }
         let entry = self.entry(tag, hash).await?;
-        let Entry { tarball, config } = entry.ok_or_else(|| CacheFault::Absent {
+        let Entry {
+            tarball, config, ..
+        } = entry.ok_or_else(|| CacheFault::Absent {
             key: tag.to_owned(),
         })?;
         let is_gzip = Compression::of_media_type(&tarball.media_type) == Some(Compression::Gzip);

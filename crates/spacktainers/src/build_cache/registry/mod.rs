@@ -7,6 +7,8 @@
 //!
 //! RegistryCache ─┬─ push          layers of all, then images of all
 //!                ├─ update_index  index + what the tags say ──► index
+//!                ├─ copy_from     entries of objects ──► images
+//!                ├─ copy_to       images ──► entries of objects, or images of another registry
 //!                └─ list, verify
 //! ```
 //!
@@ -38,6 +40,8 @@
 mod index;
 mod look;
 mod push;
+mod sync_in;
+mod sync_out;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -49,6 +53,8 @@ use spack_format::build_cache::oci::{
 };
 use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
+
+use push::{Parts, environment};
 
 use super::destination::PushOptions;
 use super::error::CacheFault;
@@ -81,6 +87,8 @@ struct Layer {
 struct Entry {
     tarball: LayerRecord,
     config: PackageConfig,
+    /// The text of the config, which has the spec.
+    text: String,
 }
 
 impl RegistryCache {
@@ -103,10 +111,14 @@ impl RegistryCache {
 
     /// Writes a tag; once more where somebody else is just writing it, which some registries answer with 400 as well.
     async fn put(&self, tag: &str, manifest: &[u8]) -> Result<(), CacheFault> {
+        self.put_as(tag, media_type::IMAGE_MANIFEST, manifest).await
+    }
+
+    async fn put_as(&self, tag: &str, kind: &str, manifest: &[u8]) -> Result<(), CacheFault> {
         let mut tries = 0;
         loop {
             let key = ManifestKey::Tag(tag.to_owned());
-            let (kind, bytes) = (media_type::IMAGE_MANIFEST, manifest.to_vec());
+            let bytes = manifest.to_vec();
             match self.repository.put_manifest(key, kind, bytes).await {
                 Err(RegistryError::Status { status, .. })
                     if status == 400 && tries < TORN_READS =>
@@ -172,7 +184,7 @@ impl RegistryCache {
             .await?;
         let text = utf8(name, bytes)?;
         let image = name.to_owned();
-        let config = blocking(move || -> Result<PackageConfig, FindFault> {
+        let config = blocking(move || -> Result<_, FindFault> {
             let config = PackageConfig::parse(&text).map_err(|source| FindFault::Image {
                 tag: image.clone(),
                 source: Box::new(source),
@@ -180,13 +192,15 @@ impl RegistryCache {
             let found = config.spec_file.root;
             let is_named = config.spec_file.root().is_some_and(|it| tag(it) == image);
             if found == hash && is_named {
-                Ok(config)
+                Ok((config, text))
             } else {
                 Err(FindFault::Renamed { key: image, found })
             }
         });
+        let (config, text) = config.await??;
         Ok(Some(Entry {
-            config: config.await??,
+            config,
+            text,
             tarball: manifest.tarball,
         }))
     }

@@ -8,7 +8,7 @@ use oci_format::manifest::ImageManifest;
 use oci_format::{Digest, media_type};
 use spack_format::build_cache::oci::tag;
 use spack_format::build_cache::{PackageImage, package_config_text};
-use spack_format::concrete::{ConcreteSpec, DepTypes};
+use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes};
 use spack_format::dag_hash::DagHash;
 use spack_format::environment_modifications::{
     EnvironmentRequest, Modifications, PrefixInspections, for_prefixes,
@@ -16,7 +16,8 @@ use spack_format::environment_modifications::{
 use spack_format::microarchitecture::Microarchitecture;
 
 use super::{Layer, RegistryCache, package_manifest};
-use crate::build_cache::archive::archive;
+use crate::build_cache::archive::{Archive, archive};
+use crate::build_cache::destination::Existing;
 use crate::build_cache::error::{CacheError, CacheFault};
 use crate::build_cache::object::{checksum, digest};
 use crate::build_cache::push::{Pushed, mutable_below};
@@ -61,7 +62,7 @@ impl RegistryCache {
 
     /// Pushes packages that lie in `tree`, as many at once as the context says; the results are in the order of `hashes`.
     ///
-    /// An entry that is there costs one HEAD, and nothing is archived. The layers of all are sent before the first image
+    /// An entry that is there costs one small request; [`Existing`] says whether the package is archived to compare it. The layers of all are sent before the first image
     /// is written, so that images have the layers of what they need, in whatever order they are named. What an image
     /// needs and is neither named nor there is left out of it, as Spack does, with a warning: Spack installs from it all
     /// the same, and only running it as a container fails.
@@ -96,7 +97,8 @@ impl RegistryCache {
                         package,
                         layer,
                     }) => {
-                        let pushed = self.write_image(tree, hash, &package, &layer, context);
+                        let parts = Parts::of(tree, hash, &package.spec_text);
+                        let pushed = self.write_image(&parts, &layer, context);
                         finished(task, pushed.await, context)
                     }
                 };
@@ -123,6 +125,9 @@ impl RegistryCache {
         {
             return Ok(Step::Done(Pushed::Mutable { package, source }));
         }
+        if !self.options.private && tree.is_restricted(spec) {
+            return Ok(Step::Done(Pushed::Restricted));
+        }
         let task = TaskId::next();
         context.reporter.event(Event::Started {
             task,
@@ -131,35 +136,46 @@ impl RegistryCache {
             total: None,
         });
         let sent = async {
-            if !self.options.replace && self.is_there(&tag(spec)).await? {
-                return Ok(None);
+            let name = tag(spec);
+            let there = match self.options.existing {
+                Existing::Replace => None,
+                Existing::Keep if self.is_there(&name).await? => return Ok(Err(Pushed::Present)),
+                Existing::Keep => None,
+                Existing::Compare => self.there(&name).await?,
+            };
+            if there.is_some() && tree.is_from_build_cache(spec) {
+                return Ok(Err(Pushed::Present));
             }
-            Ok(Some(
-                self.archive_and_send(tree, hash, task, context).await?,
-            ))
+            let (package, archived) = archived(tree, hash, context).await?;
+            if let Some(theirs) = there {
+                let compared = Pushed::beside(theirs, archived.digest);
+                if compared != Pushed::Present {
+                    context.cache.remove(&archived.digest)?;
+                }
+                return Ok(Err(compared));
+            }
+            let layer = self.send_archive(hash, &archived, task, context).await?;
+            Ok(Ok((package, layer)))
         };
         match sent.await {
-            Ok(Some((package, layer))) => Ok(Step::Sent {
+            Ok(Ok((package, layer))) => Ok(Step::Sent {
                 task,
                 package,
                 layer,
             }),
-            Ok(None) => finished(task, Ok(Pushed::Present), context).map(Step::Done),
+            Ok(Err(pushed)) => finished(task, Ok(pushed), context).map(Step::Done),
             Err(fault) => finished(task, Err(fault), context).map(Step::Done),
         }
     }
 
-    async fn archive_and_send(
+    /// Sends an archive as a layer.
+    async fn send_archive(
         &self,
-        tree: &InstallTree,
         hash: DagHash,
+        archived: &Archive,
         task: TaskId,
         context: &Context<'_>,
-    ) -> Result<(Box<InstalledPackage>, Layer), CacheFault> {
-        let package = tree.package(&hash)?;
-        let (installed, cache) = (package.clone(), context.cache.clone());
-        let archived = tokio::task::spawn_blocking(move || archive(&installed, &cache)).await;
-        let archived = archived.map_err(|_| CacheFault::Abandoned)??;
+    ) -> Result<Layer, CacheFault> {
         self.send(&archived.content, archived.digest).await?;
         let bytes = archived.content.len();
         context.reporter.event(Event::Advanced { task, bytes });
@@ -167,7 +183,7 @@ impl RegistryCache {
         let diff_id = archived.diff_id;
         let layer = Layer { blob, diff_id };
         self.remember(hash, layer.clone());
-        Ok((Box::new(package), layer))
+        Ok(layer)
     }
 
     /// What one does who has found that a package is not there.
@@ -179,23 +195,25 @@ impl RegistryCache {
         context: &Context<'_>,
     ) -> Result<Pushed, CacheFault> {
         let task = TaskId::next();
-        let (package, layer) = self.archive_and_send(tree, hash, task, context).await?;
-        self.write_image(tree, hash, &package, &layer, context)
-            .await
+        let (package, archived) = archived(tree, hash, context).await?;
+        let layer = self.send_archive(hash, &archived, task, context).await?;
+        let parts = Parts::of(tree, hash, &package.spec_text);
+        self.write_image(&parts, &layer, context).await
     }
 
     /// Writes the image of a package whose layer is there.
-    async fn write_image(
+    pub(super) async fn write_image(
         &self,
-        tree: &InstallTree,
-        hash: DagHash,
-        package: &InstalledPackage,
+        parts: &Parts<'_>,
         own: &Layer,
         context: &Context<'_>,
     ) -> Result<Pushed, CacheFault> {
-        let spec = spec_of(tree, hash)?;
+        let (specs, hash) = (parts.specs, parts.hash);
+        let spec = specs.get(&hash).ok_or_else(|| CacheFault::Absent {
+            key: format!("/{hash}"),
+        })?;
         let (mut layers, mut missing) = (Vec::new(), Vec::new());
-        let mut needed = tree.specs().topological([hash], DepTypes::RUNTIME);
+        let mut needed = specs.topological([hash], DepTypes::RUNTIME);
         needed.reverse();
         for needed in needed {
             if needed.is_external() || needed.hash == hash {
@@ -220,11 +238,11 @@ impl RegistryCache {
         let image = PackageImage {
             architecture: &architecture(spec),
             diff_ids: &diff_ids,
-            environment: &environment(tree, hash),
+            environment: &parts.environment,
             tarball: &checksum(&own.blob.digest),
             tarball_size: own.blob.size,
         };
-        let config = package_config_text(&package.spec_text, &image)?;
+        let config = package_config_text(parts.spec_text, &image)?;
         let config = self.send_bytes(config.as_bytes(), media_type::IMAGE_CONFIG);
         let layers = layers.into_iter().map(|it| it.blob).collect();
         let mut manifest = ImageManifest::new(config.await?, layers);
@@ -234,37 +252,44 @@ impl RegistryCache {
             .insert(DESCRIPTION.to_owned(), description);
         let name = tag(spec);
         let ours = own.blob.digest;
-        if !self.options.replace && self.is_there(&name).await? {
-            return self.overtaken(&name, ours).await;
+        // Somebody else may have been faster.
+        if self.options.existing != Existing::Replace
+            && let Some(theirs) = self.there(&name).await?
+        {
+            return Ok(Pushed::beside(theirs, ours));
         }
         self.put(&name, &manifest.to_json()).await?;
-        let theirs = self.tarball_there(&name).await?;
-        Ok(if theirs == Some(ours) {
-            Pushed::Written {
+        let theirs = self.there(&name).await?.flatten();
+        Ok(match Pushed::beside(theirs, ours) {
+            Pushed::Present => Pushed::Written {
                 tarball: ours,
                 size: own.blob.size,
-            }
-        } else {
-            Pushed::Refused { ours, theirs }
+            },
+            other => other,
         })
     }
 
-    /// What becomes of a push where somebody else was faster.
-    async fn overtaken(&self, name: &str, ours: Digest) -> Result<Pushed, CacheFault> {
-        let theirs = self.tarball_there(name).await?;
-        Ok(if theirs == Some(ours) {
-            Pushed::Present
-        } else {
-            Pushed::Refused { ours, theirs }
-        })
-    }
-
-    /// The archive that the image which is there names, where it can be read.
-    async fn tarball_there(&self, name: &str) -> Result<Option<Digest>, CacheFault> {
+    /// The image that is there: the archive that it names, if it can be read.
+    async fn there(&self, name: &str) -> Result<Option<Option<Digest>>, CacheFault> {
         let found = self.manifest(name).await?;
-        let manifest = found.and_then(|it| package_manifest(name, &it).ok());
-        Ok(manifest.map(|it| digest(&it.tarball.checksum)))
+        Ok(found.map(|found| {
+            let manifest = package_manifest(name, &found).ok();
+            manifest.map(|it| digest(&it.tarball.checksum))
+        }))
     }
+}
+
+/// A package, and its archive.
+async fn archived(
+    tree: &InstallTree,
+    hash: DagHash,
+    context: &Context<'_>,
+) -> Result<(Box<InstalledPackage>, Archive), CacheFault> {
+    let package = tree.package(&hash)?;
+    let (installed, cache) = (package.clone(), context.cache.clone());
+    let archived = tokio::task::spawn_blocking(move || archive(&installed, &cache)).await;
+    let archived = archived.map_err(|_| CacheFault::Abandoned)??;
+    Ok((Box::new(package), archived))
 }
 
 fn spec_of(tree: &InstallTree, hash: DagHash) -> Result<&ConcreteSpec, CacheFault> {
@@ -299,13 +324,44 @@ fn architecture(spec: &ConcreteSpec) -> String {
     .to_owned()
 }
 
+/// What an image is made from, besides its layers.
+pub(super) struct Parts<'a> {
+    /// The package and what it needs.
+    pub(super) specs: &'a ConcreteSpecs,
+    pub(super) hash: DagHash,
+    /// Any text that has the spec.
+    pub(super) spec_text: &'a str,
+    /// Its variables.
+    pub(super) environment: Vec<String>,
+}
+
+impl<'a> Parts<'a> {
+    /// Of a package that lies in a tree.
+    fn of(tree: &'a InstallTree, hash: DagHash, spec_text: &'a str) -> Self {
+        let specs = tree.specs();
+        let prefix = |spec: &ConcreteSpec| tree.prefix(&spec.hash).map(str::to_owned);
+        let is_folder = |path: &str| Path::new(path).is_dir();
+        Self {
+            specs,
+            hash,
+            spec_text,
+            environment: environment(specs, hash, &prefix, &is_folder),
+        }
+    }
+}
+
 /// The variables of an image: what loading the package sets, on top of [`PATH`].
-fn environment(tree: &InstallTree, hash: DagHash) -> Vec<String> {
+pub(super) fn environment(
+    specs: &ConcreteSpecs,
+    hash: DagHash,
+    prefix: &dyn Fn(&ConcreteSpec) -> Option<String>,
+    is_folder: &dyn Fn(&str) -> bool,
+) -> Vec<String> {
     let modifications = for_prefixes(&EnvironmentRequest {
-        specs: tree.specs(),
+        specs,
         roots: &[hash],
-        prefix: &|spec| tree.prefix(&spec.hash).map(str::to_owned),
-        is_directory: &|path| Path::new(path).is_dir(),
+        prefix,
+        is_directory: is_folder,
         inspections: &PrefixInspections::default(),
         env_vars: &Modifications::new(),
         recipes: &|_| None,

@@ -89,7 +89,7 @@ async fn only_what_is_missing_is_copied_with_its_signature() {
     let stage = four();
     let from = filled(&stage).await;
     let (to, context) = (stage.mirror("copy"), stage.context());
-    let first = sync(&catalog(&from), &to, &trust(), &context)
+    let first = sync(&catalog(&from), &to, None, &trust(), &context)
         .await
         .expect("a report");
     assert_eq!((first.copied, first.present), (4, 0), "{:?}", first.faults);
@@ -113,20 +113,27 @@ async fn only_what_is_missing_is_copied_with_its_signature() {
     let tree = stage.tree();
     let spec = tree.specs().get(&hash("a")).expect("a node");
     fs::remove_file(stage.path("copy").join(v3::spec_manifest_path(spec))).expect("removes");
-    let second = sync(&catalog(&from), &to, &trust(), &context)
+    let second = sync(&catalog(&from), &to, None, &trust(), &context)
         .await
         .expect("a report");
     assert_eq!((second.copied, second.present, second.bytes), (1, 3, 0));
 
     // Of a mirror that cannot be listed the index tells what is in it.
     let indexed = Catalog::Indexed(Arc::new(FileMirror::new(stage.path("m"))));
-    let third = sync(&indexed, &stage.mirror("third"), &trust(), &context).await;
+    let third = sync(&indexed, &stage.mirror("third"), None, &trust(), &context).await;
     assert_eq!(third.expect("a report").copied, 4);
     assert_eq!(list(&indexed).await.expect("a list").len(), 4);
     // What nobody vouches for is not copied.
     let beta = include_bytes!("../../../tests/data/openpgp/beta.pub");
     let others = Trust::Signed(PublicKeys::parse(beta).expect("the test key"));
-    let none = sync(&catalog(&from), &stage.mirror("fourth"), &others, &context).await;
+    let none = sync(
+        &catalog(&from),
+        &stage.mirror("fourth"),
+        None,
+        &others,
+        &context,
+    )
+    .await;
     let none = none.expect("a report");
     assert_eq!((none.copied, none.faults.len()), (0, 4));
 }

@@ -34,6 +34,7 @@ pub(super) struct Stage {
 pub(super) fn hash(name: &str) -> DagHash {
     let letters = name.bytes().map(|byte| match byte {
         b'0'..=b'9' => char::from(b'g' + byte - b'0'),
+        b'-' => 'z',
         byte => char::from(byte),
     });
     let text: String = letters.chain(std::iter::repeat('a')).take(32).collect();

@@ -8,8 +8,8 @@ use spack_format::build_cache::v3;
 use super::made::{Stage, catalog, destination, files, hash, trust};
 use super::pausing::Pausing;
 use crate::build_cache::{
-    CacheFault, IndexScope, PushOptions, Pushed, list, push_all, push_installed, update_index,
-    verify,
+    CacheFault, Existing, IndexScope, PushOptions, Pushed, list, push_all, push_installed,
+    update_index, verify,
 };
 use crate::mirror::SharedWriter;
 
@@ -109,8 +109,35 @@ async fn the_first_content_of_a_hash_stays_unless_replaced() {
         .expect("there");
     assert_eq!(there, first);
 
+    // One who comes later.
+    let target = destination(&mirror, PushOptions::default());
+    let pushed = push_installed(&tree, &hash("app"), &target, &context).await;
+    assert_eq!(
+        pushed.expect("no failure"),
+        Pushed::Refused { ours, theirs }
+    );
+    let keep = PushOptions {
+        existing: Existing::Keep,
+        ..PushOptions::default()
+    };
+    let target = destination(&mirror, keep);
+    let pushed = push_installed(&tree, &hash("app"), &target, &context).await;
+    assert_eq!(pushed.expect("no failure"), Pushed::Present);
+    // What was laid down from a build cache is not another content, although its times are.
+    let times = stage.prefix("app", "2.0").join(".spack/install_times.json");
+    fs::write(&times, "{\"cache\": true}").expect("writes");
+    let target = destination(&mirror, PushOptions::default());
+    let pushed = push_installed(&tree, &hash("app"), &target, &context).await;
+    assert_eq!(pushed.expect("no failure"), Pushed::Present);
+    fs::remove_file(times).expect("removes");
+    assert_eq!(
+        files(&stage.path("local/blobs")),
+        [],
+        "nothing is left here"
+    );
+
     let replace = PushOptions {
-        replace: true,
+        existing: Existing::Replace,
         ..PushOptions::default()
     };
     let target = destination(&mirror, replace);
@@ -205,4 +232,47 @@ async fn a_push_costs_the_same_whatever_is_in_the_cache() {
     }
     assert_eq!(costs[..2], costs[2..], "requests");
     assert_eq!(costs[1], 1, "what is there is one request");
+}
+
+#[tokio::test]
+async fn what_a_recipe_forbids_to_give_away_goes_to_private_mirrors_only() {
+    let stage = Stage::with(&[("free-lib", "1.0", &[]), ("namd", "2.0", &["free-lib"])]);
+    let recipes = [
+        (
+            "free-lib",
+            "1.0",
+            "free_lib",
+            "class FreeLib(Package):\n    redistribute(binary=False, when='@2:')\n",
+        ),
+        (
+            "namd",
+            "2.0",
+            "namd",
+            "class Namd(Package):\n    redistribute(source=False, binary=False)\n",
+        ),
+    ];
+    for (name, version, module, text) in recipes {
+        let below = format!(".spack/repos/spack_repo/builtin/packages/{module}");
+        let folder = stage.prefix(name, version).join(below);
+        fs::create_dir_all(&folder).expect("makes");
+        fs::write(folder.join("package.py"), text).expect("writes");
+    }
+    let (tree, context, mirror) = (stage.tree(), stage.context(), stage.mirror("m"));
+    let target = destination(&mirror, PushOptions::default());
+    let all = [hash("free-lib"), hash("namd")];
+    let pushed = push_all(&tree, all, &target, &context).await;
+    assert!(
+        matches!(
+            &pushed[..],
+            [Ok(Pushed::Written { .. }), Ok(Pushed::Restricted)]
+        ),
+        "{pushed:?}"
+    );
+    let private = PushOptions {
+        private: true,
+        ..PushOptions::default()
+    };
+    let target = destination(&mirror, private);
+    let pushed = push_installed(&tree, &hash("namd"), &target, &context).await;
+    assert!(matches!(pushed, Ok(Pushed::Written { .. })));
 }

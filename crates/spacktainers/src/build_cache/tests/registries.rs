@@ -10,14 +10,14 @@ use serde_json::Value;
 use spack_format::build_cache::oci::{INDEX_TAG, tag};
 
 use super::made::{Stage, hash, trust};
-use crate::build_cache::{CacheFault, IndexScope, PushOptions, Pushed, RegistryCache};
+use crate::build_cache::{CacheFault, Existing, IndexScope, PushOptions, Pushed, RegistryCache};
 use crate::fetch::{FindFault, Trust};
 use crate::openpgp::PublicKeys;
 use crate::registry::{ManifestKey, RegistryClient, RegistrySettings, Repository};
 use crate::test_support::docker_registry::DockerRegistry;
 use crate::test_support::http_server::HttpServer;
 
-const WRITERS: usize = 16;
+const WRITERS: usize = 50;
 
 fn repository(host: &str) -> Repository {
     let client = RegistryClient::new(RegistrySettings::default());
@@ -127,7 +127,18 @@ async fn the_first_content_of_a_hash_stays_unless_replaced() {
     let name = tag(tree.specs().get(&app).expect("a node"));
     fs::write(stage.prefix("app", "2.0").join("bin/app"), "another build").expect("writes");
     let again = ours.push_installed(&tree, &app, &context).await;
-    assert_eq!(again.expect("pushed"), Pushed::Present);
+    let again = again.expect("no failure");
+    assert!(
+        matches!(again, Pushed::Refused { theirs, .. } if theirs == Some(first)),
+        "{again:?}"
+    );
+    let keep = PushOptions {
+        existing: Existing::Keep,
+        ..PushOptions::default()
+    };
+    let kept = cache(&registry.host, keep);
+    let kept = kept.push_installed(&tree, &app, &context).await;
+    assert_eq!(kept.expect("pushed"), Pushed::Present);
     let there = manifest(&registry.host, &name).await;
     assert_eq!(there.layers.last().expect("a layer").digest, first);
 
@@ -147,7 +158,7 @@ async fn the_first_content_of_a_hash_stays_unless_replaced() {
     assert_eq!(manifest(&registry.host, &name).await, there);
 
     let replace = PushOptions {
-        replace: true,
+        existing: Existing::Replace,
         ..PushOptions::default()
     };
     let theirs = cache(&registry.host, replace);
@@ -243,13 +254,17 @@ async fn an_index_takes_out_what_is_gone_and_is_made_anew_when_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_there_costs_one_request() {
+async fn what_is_there_and_kept_costs_one_request() {
     let stage = Stage::with(&[("app", "2.0", &[])]);
     let (server, tree, context) = (HttpServer::start().await, stage.tree(), stage.context());
     let name = tag(tree.specs().get(&hash("app")).expect("a node"));
     server.put(&format!("v2/cache/manifests/{name}"), b"{}");
     let host = format!("127.0.0.1:{}", server.url().port().expect("a port"));
-    let pushed = cache(&host, PushOptions::default())
+    let keep = PushOptions {
+        existing: Existing::Keep,
+        ..PushOptions::default()
+    };
+    let pushed = cache(&host, keep)
         .push_installed(&tree, &hash("app"), &context)
         .await;
     assert_eq!(pushed.expect("pushed"), Pushed::Present);

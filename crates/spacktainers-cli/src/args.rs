@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::commands::base::args::BaseArgs;
 use crate::commands::cache::args::CacheArgs;
 
 /// Container images from Spack packages, assembled straight from a build cache.
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     },
     /// Writes, indexes, verifies, copies and lists build caches
     Cache(CacheArgs),
+    /// Makes the images that packages are built in and put on
+    Base(BaseArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
@@ -162,8 +165,11 @@ pub(crate) struct ReplayArgs {
     /// The capsule: the folder that the failure named
     pub(crate) capsule: PathBuf,
     /// Build it again, as it was built
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shell")]
     pub(crate) run: bool,
+    /// Open a shell in the sandbox that it was built in
+    #[arg(long)]
+    pub(crate) shell: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -179,7 +179,11 @@ impl Job<'_> {
         // What was decided is kept even if a target fails: the next run then goes on from there.
         write_lock(&container, &locked)?;
         let outcomes = publish(&made.image, &stale, &publishing).await;
-        let exit = outcomes.iter().map(exit_of).max().unwrap_or(Exit::Done);
+        let exit = outcomes
+            .iter()
+            .map(outcome_exit)
+            .max()
+            .unwrap_or(Exit::Done);
         let version = container.version().unwrap_or_default();
         self.summary(&Summary {
             version,
@@ -244,7 +248,11 @@ impl Job<'_> {
         }
         let outcomes = publish_sif(&Arc::new(prepared), &targets, &publishing).await;
         self.sif_summary(&version, &outcomes, start);
-        Ok(outcomes.iter().map(exit_of).max().unwrap_or(Exit::Done))
+        Ok(outcomes
+            .iter()
+            .map(outcome_exit)
+            .max()
+            .unwrap_or(Exit::Done))
     }
 
     fn sif_summary(
@@ -520,7 +528,7 @@ fn fill(
     templates.iter().map(fill).collect()
 }
 
-fn exit_of(outcome: &Result<Receipt, PublishError>) -> Exit {
+pub(super) fn outcome_exit(outcome: &Result<Receipt, PublishError>) -> Exit {
     match outcome {
         Ok(_) => Exit::Done,
         Err(error) if error.is_verification() => Exit::Unverified,
@@ -528,7 +536,7 @@ fn exit_of(outcome: &Result<Receipt, PublishError>) -> Exit {
     }
 }
 
-fn receipt_line(receipt: &Receipt) -> String {
+pub(super) fn receipt_line(receipt: &Receipt) -> String {
     if receipt.unchanged {
         return format!("{}: has it already", receipt.target);
     }
@@ -556,7 +564,7 @@ fn receipt_line(receipt: &Receipt) -> String {
     )
 }
 
-fn outcome_json(outcome: &Result<Receipt, PublishError>) -> Value {
+pub(super) fn outcome_json(outcome: &Result<Receipt, PublishError>) -> Value {
     match outcome {
         Ok(receipt) => json!({
             "target": receipt.target.to_string(),
@@ -573,7 +581,7 @@ fn outcome_json(outcome: &Result<Receipt, PublishError>) -> Value {
     }
 }
 
-fn report_target(error: &PublishError) {
+pub(super) fn report_target(error: &PublishError) {
     printer::err(&format!("error: {}", chain(error).join(": ")));
 }
 

@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use serde_json::json;
 use spack_format::spec::SatisfiesIn;
 use spacktainers::build::Container;
-use spacktainers::farm::{self, Failed, FarmError, FarmOptions, Order, Report};
+use spacktainers::farm::{self, Failed, FarmError, FarmOptions, Order, Report, RoomOptions};
 use spacktainers::project::{Definition, DefinitionKind, Project};
 
 use super::session::{Session, access, build_failure, container_failure, exit_of};
 use crate::args::BuildHow;
 use crate::context::{Context, Failure};
-use crate::exit::Exit;
 use crate::printer::{self, Verbosity};
 
 /// More packages at once would wait for Spack's locks and for the disk.
@@ -25,13 +24,6 @@ pub(super) async fn build_missing(
     session: &Session,
     context: &Context,
 ) -> Result<(), Failure> {
-    if !how.no_sandbox {
-        return Err(Failure::new(
-            Exit::Usage,
-            anyhow::anyhow!("builds in a sandbox are not there yet"),
-        )
-        .hint("add --no-sandbox to build on this machine, with its compilers and libraries"));
-    }
     let containers: Vec<Container<'_>> = definitions
         .iter()
         .filter(|it| matches!(it.kind, DefinitionKind::Spack(_)))
@@ -50,6 +42,13 @@ pub(super) async fn build_missing(
         at_once: context
             .jobs
             .min(NonZeroUsize::new(MOST_AT_ONCE).unwrap_or(NonZeroUsize::MIN)),
+        room: match how.no_sandbox {
+            true => None,
+            false => Some(RoomOptions {
+                settings: project.settings.clone(),
+                architecture: super::base::machine_architecture()?,
+            }),
+        },
     };
     let spack = super::solve::open(project, context).await?;
     let access = access(&project.settings, &how.insecure, context);

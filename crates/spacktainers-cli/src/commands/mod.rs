@@ -1,5 +1,6 @@
 //! One file per command. Each has the same four steps: arguments, settings, a call of the library, a report.
 
+pub(crate) mod base;
 mod build;
 pub(crate) mod cache;
 mod check;
@@ -56,6 +57,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Doctor => doctor::run(context),
         Command::Spec { command } => spec::run(command, context),
         Command::Cache(args) => cache::run(args, context),
+        Command::Base(args) => base::run(args, context),
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -9,13 +9,21 @@ use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer;
 
+/// What is opened in a sandbox.
+const SHELL: &str = "/bin/bash";
+
 /// Lines of the log that are shown.
 const SHOWN_LINES: usize = 40;
 
 pub(super) fn run(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure> {
     let capsule = Capsule::open(&args.capsule).map_err(|error| Failure::new(Exit::Usage, error))?;
-    if args.run {
-        return again(&capsule);
+    if args.shell && !capsule.summary.is_sandboxed {
+        let why =
+            anyhow::anyhow!("it was built on this machine as it is: there is no sandbox to open");
+        return Err(Failure::new(Exit::Usage, why).hint("build it again with --run"));
+    }
+    if args.run || args.shell {
+        return again(&capsule, args.shell.then_some(SHELL));
     }
     let log = capsule
         .log()
@@ -47,12 +55,20 @@ pub(super) fn run(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure>
         printer::out(&format!("  {line}"));
     }
     printer::out(&format!("\nto repeat it: sh {}", script.display()));
+    if summary.is_sandboxed {
+        printer::out(&format!(
+            "to look around where it was built: sh {} {SHELL}",
+            script.display()
+        ));
+    }
     Ok(Exit::Done)
 }
 
-/// Runs the build once more, in the open.
-fn again(capsule: &Capsule) -> Result<Exit, Failure> {
-    let status = Command::new("/bin/sh").arg(capsule.script()).status();
+/// Runs the build once more, in the open, or `program` where it was built.
+fn again(capsule: &Capsule, program: Option<&str>) -> Result<Exit, Failure> {
+    let mut command = Command::new("/bin/sh");
+    command.arg(capsule.script()).args(program);
+    let status = command.status();
     match status {
         Ok(status) if status.success() => Ok(Exit::Done),
         Ok(_) => Ok(Exit::Missing),

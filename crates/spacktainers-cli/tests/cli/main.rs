@@ -4,6 +4,7 @@
 //! - [`deffiles`]: definition files into SIF files;
 //! - [`epilogues`]: what finishes an image;
 //! - [`faults`]: what is wrong in files is told with its place;
+//! - [`bases`]: the images that a project makes to build on;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`caching`]: build caches, against real Spack;
 //! - [`trees`]: what lies in images, against what real Spack installed;
@@ -11,6 +12,7 @@
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
 //! - [`relocation`]: packages that lie elsewhere than where they were built;
+//! - [`rooms`]: packages that are built in a sandbox, and their sources;
 //! - [`running`]: images that run;
 //! - [`scripts`]: what definition files execute;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
@@ -20,6 +22,7 @@
 //! - [`spack`]: driving real Spack.
 
 mod apptainer;
+mod bases;
 mod building;
 mod caching;
 mod deffiles;
@@ -29,6 +32,7 @@ mod installing;
 mod interruptions;
 mod publishing;
 mod relocation;
+mod rooms;
 mod running;
 mod scripts;
 mod sif;

@@ -106,14 +106,14 @@ class TestDependent(Package):
 "##;
 
 /// A project with recipes of its own, whose mirror is empty.
-struct Yard {
-    stage: Stage,
-    cache: PathBuf,
+pub(crate) struct Yard {
+    pub(crate) stage: Stage,
+    pub(crate) cache: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Yard {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let variable = |name: &str| {
             let found = std::env::var_os(name).map(PathBuf::from);
             if found.is_none() {
@@ -161,20 +161,20 @@ impl Yard {
         Some(yard)
     }
 
-    fn define(&self, name: &str, specs: &str) {
+    pub(crate) fn define(&self, name: &str, specs: &str) {
         self.stage.write(
             &format!("container_definitions/amd64/{name}/spack.yaml"),
             &format!("spack:\n  specs: [{specs}]\n  repos:\n    tests: ../../../recipes/spack_repo/tests\n"),
         );
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.stage.command(args);
         command.env("SPACKTAINERS_CACHE", &self.cache);
         command
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         Ran::of(self.command(args).output().expect("the program runs"))
     }
 
@@ -186,7 +186,7 @@ impl Yard {
 
     /// Waits until nothing that works for us is left.
     #[track_caller]
-    fn is_quiet(&self) {
+    pub(crate) fn is_quiet(&self) {
         let work = self.cache.join("spack/work").display().to_string();
         let is_ours = |entry: &fs::DirEntry| {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -204,7 +204,7 @@ impl Yard {
 }
 
 /// Labels of the tasks that began, of a run with `--json`.
-fn started(stdout: &str) -> Vec<String> {
+pub(crate) fn started(stdout: &str) -> Vec<String> {
     let label = |line: &str| {
         let event: Json = serde_json::from_str(line).ok()?;
         (event["event"] == "started").then(|| event["label"].as_str().map(str::to_owned))?
@@ -212,7 +212,7 @@ fn started(stdout: &str) -> Vec<String> {
     stdout.lines().filter_map(label).collect()
 }
 
-fn count(labels: &[String], begin: &str) -> usize {
+pub(crate) fn count(labels: &[String], begin: &str) -> usize {
     labels
         .iter()
         .filter(|label| label.starts_with(begin))
@@ -228,7 +228,9 @@ fn an_unsolved_definition_is_solved_once_and_what_is_missing_is_built_once() {
     let build =
         |more: &[&'static str]| [["build", "one", "two"].as_slice(), &targets, more].concat();
     yard.run(&build(&[])).ends(3).says("are in no mirror");
-    yard.run(&build(&["--build"])).ends(2).says("--no-sandbox");
+    // There is no `[base.debian]` to make a builder of.
+    let ran = yard.run(&build(&["--build"])).ends(2);
+    ran.says("[base.debian]").says("--no-sandbox");
     let ran = yard.run(&["lock", "--with", "spack", "--json"]);
     assert_eq!(
         count(&started(&ran.stdout), "solving"),

@@ -12,6 +12,7 @@ mod context;
 pub mod debian;
 mod gzip;
 mod image;
+pub mod images;
 mod locked;
 mod rootfs;
 mod source;
@@ -73,6 +74,15 @@ pub enum BaseError {
 }
 
 impl BaseError {
+    /// Whether the settings lack what is needed to find one.
+    #[must_use]
+    pub fn is_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Debian(DebianError::NoSettings | DebianError::Plan(_) | DebianError::Solve(_))
+        )
+    }
+
     /// Whether something was not what its signature or digest says: the kind of error that no retry heals.
     #[must_use]
     pub fn is_verification(&self) -> bool {

@@ -127,6 +127,7 @@ pub(super) fn write_tar<W: Write>(
     let mut writer = Writer {
         tar: TarWriter::new(DigestWriter::new(out)),
         prefix: Path::new(&package.prefix),
+        folder: &package.folder,
         finder: PrefixFinder::new(prefixes),
         first_names: HashMap::new(),
         lists: built_for.clone(),
@@ -146,6 +147,8 @@ pub(super) fn write_tar<W: Write>(
 struct Writer<'p, W> {
     tar: TarWriter<DigestWriter<W>>,
     prefix: &'p Path,
+    /// Where the prefix lies on this machine.
+    folder: &'p Path,
     finder: PrefixFinder,
     /// Of files with several names the one that was archived, by device and inode.
     first_names: HashMap<(u64, u64), Vec<u8>>,
@@ -167,13 +170,13 @@ impl<W: Write> Writer<'_, W> {
 
     /// Depth first; in each folder files and links before folders, both by name.
     fn tree(&mut self) -> Result<(), ArchiveError> {
-        let skipped = fs::symlink_metadata(self.prefix.join(METADATA_PATH))
+        let skipped = fs::symlink_metadata(self.folder.join(METADATA_PATH))
             .ok()
             .map(|it| (it.dev(), it.ino()));
-        let mut pending = vec![self.prefix.to_owned()];
+        let mut pending = vec![self.folder.to_owned()];
         while let Some(folder) = pending.pop() {
             self.member(
-                &Entry::directory(member_name(&folder), RUNNABLE, 0),
+                &Entry::directory(self.name(&folder), RUNNABLE, 0),
                 io::empty(),
             )?;
             let mut entries = fs::read_dir(&folder)
@@ -211,7 +214,7 @@ impl<W: Write> Writer<'_, W> {
             let name = self.relocated_name(path)?;
             self.lists.relocate_links.push(name);
         }
-        let mut entry = Entry::symlink(member_name(path), target, 0);
+        let mut entry = Entry::symlink(self.name(path), target, 0);
         entry.mode = RUNNABLE;
         self.member(&entry, io::empty())
     }
@@ -222,7 +225,7 @@ impl<W: Write> Writer<'_, W> {
         } else {
             RUNNABLE
         };
-        let name = member_name(path);
+        let name = self.name(path);
         let mut entry = Entry::file(name.clone(), mode, 0, metadata.len());
         if metadata.nlink() > 1 {
             let identity = (metadata.dev(), metadata.ino());
@@ -278,12 +281,19 @@ impl<W: Write> Writer<'_, W> {
 
     /// Whether nobody relocates it, because it tells of the build.
     fn is_metadata(&self, path: &Path) -> bool {
-        path.strip_prefix(self.prefix)
+        path.strip_prefix(self.folder)
             .is_ok_and(|below| below.starts_with(".spack"))
     }
 
+    /// The member's name of something in the folder.
+    fn name(&self, path: &Path) -> Vec<u8> {
+        let mut named = self.prefix.to_owned();
+        named.extend(path.strip_prefix(self.folder));
+        member_name(&named)
+    }
+
     fn relocated_name(&self, path: &Path) -> Result<String, ArchiveError> {
-        path.strip_prefix(self.prefix)
+        path.strip_prefix(self.folder)
             .ok()
             .and_then(Path::to_str)
             .map(str::to_owned)

@@ -56,6 +56,9 @@ pub struct CapsuleSummary {
     pub first_error: Option<FirstError>,
     /// What was run.
     pub command: Vec<String>,
+    /// Whether it was run in a sandbox: then the script that builds it again opens the same sandbox for any program.
+    #[serde(default)]
+    pub is_sandboxed: bool,
 }
 
 /// A line of a log.
@@ -103,6 +106,8 @@ pub(super) struct CapsuleParts<'a> {
     pub(super) scope: &'a Path,
     pub(super) environment: Option<&'a Path>,
     pub(super) variables: BTreeMap<String, String>,
+    /// What builds it again in its sandbox, if it was built in one.
+    pub(super) script: Option<&'a str>,
     /// Variables whose secret values no text may hold.
     pub(super) secrets: &'a BTreeMap<String, String>,
 }
@@ -189,6 +194,7 @@ fn fill(folder: &Path, parts: &CapsuleParts<'_>) -> io::Result<CapsuleSummary> {
             .iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect(),
+        is_sandboxed: parts.script.is_some(),
     };
     let lines: Vec<&str> = log.lines().collect();
     let kept = lines.get(lines.len().saturating_sub(KEPT_LINES)..);
@@ -246,9 +252,17 @@ fn script(parts: &CapsuleParts<'_>) -> String {
     let spec = parts.spec;
     let mut text = format!(
         "#!/bin/sh\n# Builds {}@{} as it was built when it failed, and keeps what it leaves.\n\
-         set -eu\nhere=$(cd \"$(dirname \"$0\")\" && pwd)\nexec env -i \\\n",
+         set -eu\nhere=$(cd \"$(dirname \"$0\")\" && pwd)\n",
         spec.name, spec.version
     );
+    if let Some(sandbox) = parts.script {
+        text.push_str(
+            "# With arguments: runs those in the same sandbox, `sh reproduce.sh /bin/bash`.\n",
+        );
+        text.push_str(sandbox);
+        return text;
+    }
+    text.push_str("exec env -i \\\n");
     for (name, value) in &parts.variables {
         // That home is gone, and no build needs it.
         if name != "SPACK_GNUPGHOME" && is_name(name) {
@@ -271,7 +285,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// One word for a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 

@@ -1,5 +1,6 @@
 //! Why nothing can be built at all.
 
+use super::room::RoomError;
 use crate::build::ErrorKind;
 use crate::build_cache::CacheError;
 use crate::fetch::{FailureKind, FindError};
@@ -56,6 +57,9 @@ pub enum FarmError {
     /// Packages of mirrors could not be laid down.
     #[error(transparent)]
     LayDown(#[from] LayDownError),
+    /// Nothing can be built in a sandbox.
+    #[error(transparent)]
+    Room(#[from] RoomError),
 }
 
 /// Why what a build needs is not in the tree.
@@ -67,6 +71,9 @@ pub enum LayDownError {
     /// Spack could not.
     #[error(transparent)]
     Spack(#[from] SpackError),
+    /// Spack would have to, in a sandbox.
+    #[error(transparent)]
+    Room(#[from] RoomError),
 }
 
 /// Why a package is not in the mirror.
@@ -119,6 +126,7 @@ impl FarmError {
             Self::Write(_) => ErrorKind::Refused,
             Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => error.kind(),
             Self::LayDown(LayDownError::Lay(error)) => error.kind(),
+            Self::Room(error) | Self::LayDown(LayDownError::Room(error)) => error.kind(),
         }
     }
 
@@ -139,13 +147,14 @@ impl FarmError {
             Self::Mutable(_) => "ask for versions that do not move: a release, or a commit".to_owned(),
             Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => return error.hint(),
             Self::LayDown(LayDownError::Lay(error)) => return error.hint(),
+            Self::Room(error) | Self::LayDown(LayDownError::Room(error)) => return error.hint(),
             Self::Key(error) => return error.hint().map(str::to_owned),
             Self::Write(_) | Self::Find(_) => return None,
         })
     }
 }
 
-fn list(items: &[String]) -> String {
+pub(super) fn list(items: &[String]) -> String {
     items.iter().map(|item| format!("\n  {item}")).collect()
 }
 

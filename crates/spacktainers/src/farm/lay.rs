@@ -11,6 +11,7 @@ use spack_format::prefix::{LayoutGeneration, Projections};
 
 use super::Order;
 use crate::build::{InstallRoot, Supply};
+use crate::install_tree::Mount;
 use crate::install_tree::lay::{LayError, Laying, layout};
 
 /// Lays packages of `order` down with what they run with; says whether it could, or it is Spack's to do.
@@ -18,6 +19,7 @@ pub(super) async fn lay_down(
     order: &Order<'_>,
     wanted: &[DagHash],
     install: &InstallRoot,
+    mount: Option<&Mount>,
     supply: &Supply<'_>,
 ) -> Result<bool, LayError> {
     if order
@@ -34,7 +36,7 @@ pub(super) async fn lay_down(
     } else {
         install.store.len()
     };
-    let layout = layout(Path::new(&install.root), padded_length, projections)?;
+    let layout = layout(Path::new(&install.root), padded_length, projections, mount)?;
     if layout.root() != install.store {
         return Ok(false);
     }
@@ -45,6 +47,7 @@ pub(super) async fn lay_down(
         layout: &layout,
         // The default projection has no constraints.
         satisfies: &|_, _| false,
+        mount,
     };
     match crate::install_tree::lay::lay_down(&laying, supply).await {
         Ok(_) => Ok(true),

@@ -3,6 +3,7 @@
 //! ```text
 //! Order (one per container) ──survey──► what mirrors have ──plan──► Plan: what is built, what is laid down before
 //!   lock, wanted packages                                             │
+//!                                                    sources: fetched ahead, checked
 //!                                                    local: dependencies first, several at a time
 //!                                                    package: lay down ► build ► push, signed, at once
 //!                                                                     │
@@ -13,7 +14,9 @@
 //! There is no state of ours: what was pushed is found in the mirror the next time, and what was built but not pushed is
 //! in the store, where Spack finds it; so being killed costs at most the packages that were just building.
 //!
-//! [`capsule`](Capsule): what a failed package leaves, to be looked at and repeated elsewhere.
+//! - [`room`](RoomError): the sandbox that packages are built in, over an image, unless [`FarmOptions::room`] is none;
+//! - [`sources`](MissingSource): what cannot be fetched is known before anything is built;
+//! - [`capsule`](Capsule): what a failed package leaves, to be looked at and repeated elsewhere.
 
 mod capsule;
 mod error;
@@ -22,6 +25,8 @@ mod local;
 mod package;
 mod plan;
 mod push;
+mod room;
+mod sources;
 mod survey;
 
 use std::num::NonZeroUsize;
@@ -30,13 +35,17 @@ use serde_json::Value as Json;
 use spack_format::dag_hash::DagHash;
 use spack_format::lockfile::SpackLockfile;
 
+use crate::base::BaseArchitecture;
 use crate::build::{InstallRoot, World};
 use crate::event::Event;
 use crate::mirror::Access;
+use crate::project::Settings;
 use crate::spack::Spack;
 
 pub use capsule::{Capsule, CapsuleError, CapsuleSummary, FirstError};
 pub use error::{FarmError, LayDownError, PackageError};
+pub use room::RoomError;
+pub use sources::MissingSource;
 
 /// A container whose packages shall be in a mirror.
 pub struct Order<'a> {
@@ -59,6 +68,17 @@ pub struct FarmOptions {
     pub install: Option<InstallRoot>,
     /// Packages that are built at the same time.
     pub at_once: NonZeroUsize,
+    /// The sandbox that they are built in; none: on this machine as it is.
+    pub room: Option<RoomOptions>,
+}
+
+/// The sandbox that packages are built in.
+#[derive(Debug, Clone)]
+pub struct RoomOptions {
+    /// The settings of the project: they say which image.
+    pub settings: Settings,
+    /// This machine's architecture.
+    pub architecture: BaseArchitecture,
 }
 
 /// What came of it.
@@ -83,6 +103,14 @@ pub struct Failed {
     pub capsule: Option<Capsule>,
 }
 
+impl Report {
+    fn extend(&mut self, other: Self) {
+        self.built.extend(other.built);
+        self.failed.extend(other.failed);
+        self.held_up.extend(other.held_up);
+    }
+}
+
 /// Builds what is missing of `orders` and pushes it to the mirror that takes what is built. Failures of packages are in
 /// the report.
 ///
@@ -100,10 +128,18 @@ pub async fn build_missing(
     if plan.builds.is_empty() {
         return Ok(Report::default());
     }
-    let yard = package::Yard::open(orders, spack, options, world, access).await?;
+    let mut yard = package::Yard::open(orders, spack, options, world, access).await?;
+    yard.check(&plan)?;
     world.reporter.event(Event::Note(plan.to_string()));
+    let mut report = Report::default();
+    let sources = sources::fetch_ahead(&plan, &yard).await?;
+    let plan = sources.without_missing(plan, &mut report);
+    yard.knows(sources, &plan);
+    if plan.builds.is_empty() {
+        return Ok(report);
+    }
     yard.lay_down(&plan.laid_down_first).await?;
-    let report = local::run(&plan, &yard, options.at_once).await;
+    report.extend(local::run(&plan, &yard, options.at_once).await);
     if !report.built.is_empty() {
         yard.update_index().await;
     }

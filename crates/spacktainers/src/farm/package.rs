@@ -1,21 +1,27 @@
 //! One package from the lock to the mirror: what it needs is laid down, it is built by real Spack, and it is pushed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
+use spack_format::prefix::pad_root;
 
 use super::capsule::{Capsule, CapsuleParts};
-use super::plan::{Build, LaidDown};
+use super::plan::{Build, LaidDown, Plan};
 use super::push::Goal;
+use super::room::{Guest, Room, RoomError, Visit, folder_of};
+use super::sources::Sources;
 use super::{FarmError, FarmOptions, LayDownError, Order, PackageError, lay};
 use crate::build::{InstallRoot, Supply, World};
 use crate::event::Event;
+use crate::install_tree::Mount;
 use crate::mirror::Access;
-use crate::spack::{Run, Spack, SpackError, Store, Trusted, write_environment};
+use crate::spack::{Run, ScopeFiles, Spack, SpackError, Store, Trusted, write_environment};
 
 /// Where packages are built: a scope, an environment per container, and the mirror that takes what is built.
 pub(super) struct Yard<'a> {
@@ -25,8 +31,15 @@ pub(super) struct Yard<'a> {
     environments: Vec<PathBuf>,
     /// Where each container's packages lie.
     trees: Vec<PathBuf>,
+    /// Where each container's packages are built to lie, as far as we know it: with padding.
+    installs: Vec<Option<InstallRoot>>,
     /// Where the settings say that packages lie.
     install: Option<InstallRoot>,
+    /// The sandbox, with the store of each container; none: this machine as it is.
+    room: Option<(Room, Vec<Mount>)>,
+    /// Packages whose builds may use the network, by name and by hash.
+    network: Vec<String>,
+    fetching: HashSet<DagHash>,
     supply: Supply<'a>,
     goal: Goal<'a>,
     jobs: usize,
@@ -46,12 +59,33 @@ impl<'a> Yard<'a> {
             .iter()
             .map(|order| tree(order, options).ok_or(FarmError::NoInstallRoot))
             .collect::<Result<_, _>>()?;
-        let store = match &options.install {
-            Some(install) => Store::At(install),
-            None => Store::AsTheEnvironmentSays,
+        let installs: Vec<Option<InstallRoot>> = orders
+            .iter()
+            .map(|order| match (&options.install, &options.room) {
+                (Some(install), _) => Some(install.clone()),
+                // Without a sandbox, Spack lays packages down where only the environment knows the place.
+                (None, None) => None,
+                (None, Some(_)) => install_root(order),
+            })
+            .collect();
+        let room = match &options.room {
+            Some(room) => {
+                let room = Room::open(spack, room, world).await?;
+                let stores = installs.iter().map(|install| {
+                    let install = install.as_ref().ok_or(FarmError::NoInstallRoot)?;
+                    Ok(room.store(install)?)
+                });
+                let stores = stores.collect::<Result<Vec<_>, FarmError>>()?;
+                Some((room, stores))
+            }
+            None => None,
         };
         let work = spack.work()?;
-        spack.scope(store)?.write(&work.path().join("scope"))?;
+        let network = match &options.room {
+            Some(room) => room.settings.building.network.clone(),
+            None => Vec::new(),
+        };
+        scope_of(spack, options.install.as_ref())?.write(&work.path().join("scope"))?;
         let mut environments = Vec::new();
         for (index, order) in orders.iter().enumerate() {
             let folder = work.path().join(format!("environment-{index}"));
@@ -64,11 +98,61 @@ impl<'a> Yard<'a> {
             work,
             environments,
             trees,
+            installs,
             install: options.install.clone(),
+            room,
+            network,
+            fetching: HashSet::new(),
             supply: Supply::from(world),
             goal,
             jobs: jobs_of_one(world.jobs, options.at_once),
         })
+    }
+
+    /// Spack.
+    pub(super) const fn spack(&self) -> &'a Spack {
+        self.spack
+    }
+
+    /// A folder that goes with this.
+    pub(super) fn work(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// The configuration that builds have on this machine.
+    pub(super) fn scope(&self) -> Result<ScopeFiles, SpackError> {
+        scope_of(self.spack, self.install.as_ref())
+    }
+
+    /// The folder of a container's environment.
+    pub(super) fn environment(&self, order: usize) -> Option<PathBuf> {
+        self.environments.get(order).cloned()
+    }
+
+    /// A package that is built.
+    pub(super) fn spec(&self, build: &Build) -> Option<&'a ConcreteSpec> {
+        self.orders.get(build.order)?.lock.specs.get(&build.hash)
+    }
+
+    /// Whether the settings let builds of this package use the network.
+    pub(super) fn may_fetch(&self, name: &str) -> bool {
+        self.network.iter().any(|it| it == name)
+    }
+
+    /// Refuses what cannot be built here before anything is built.
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), RoomError> {
+        match &self.room {
+            Some((room, _)) => room.check(plan, self.orders),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of what is known of sources.
+    pub(super) fn knows(&mut self, sources: Sources, plan: &Plan) {
+        if self.room.is_some() {
+            sources.tell(plan, self);
+        }
+        self.fetching = sources.fetching.into_keys().collect();
     }
 
     fn run(&self, doing: String, order: usize, arguments: Vec<OsString>, trusted: Trusted) -> Run {
@@ -89,10 +173,15 @@ impl<'a> Yard<'a> {
             hashes.push(package.hash);
         }
         for (order, hashes) in by_order {
-            if let (Some(install), Some(it)) = (&self.install, self.orders.get(order))
-                && lay::lay_down(it, &hashes, install, &self.supply).await?
+            let mount = self.mount(order);
+            let install = self.installs.get(order).and_then(Option::as_ref);
+            if let (Some(install), Some(it)) = (install, self.orders.get(order))
+                && lay::lay_down(it, &hashes, install, mount, &self.supply).await?
             {
                 continue;
+            }
+            if self.room.is_some() {
+                return Err(RoomError::OnlySpack.into());
             }
             let count = hashes.len();
             let plural = if count == 1 { "" } else { "s" };
@@ -115,16 +204,57 @@ impl<'a> Yard<'a> {
         arguments.push(format!("/{}", build.hash).into());
         let doing = format!("building {}", build.title);
         let run = self.run(doing, build.order, arguments, Trusted::Nothing);
-        if let Err(error) = self.spack.run(&run).await {
-            let capsule = self.capsule(build, &run, &error);
+        let guest = self.guest(build, &run);
+        let guest = guest.map_err(|error| (error.into(), None))?;
+        let built = match &guest {
+            Some(guest) => {
+                let (line, variables) = (&guest.line, &guest.variables);
+                self.spack.run_line(&run.doing, line, variables).await
+            }
+            None => self.spack.run(&run).await,
+        };
+        if let Err(error) = built {
+            let capsule = self.capsule(build, &run, guest.as_ref(), &error);
             return Err((error.into(), capsule));
+        }
+        if guest.is_some() {
+            // What a build left in its home and in `/tmp` is of no use.
+            let _ = fs::remove_dir_all(folder_of(self.work(), &build.hash));
         }
         self.push(build).await.map_err(|error| (error, None))
     }
 
+    /// Lets a build into the sandbox, if there is one.
+    fn guest(&self, build: &Build, run: &Run) -> Result<Option<Guest>, SpackError> {
+        let (Some((room, _)), Some(mount), Some(order)) = (
+            &self.room,
+            self.mount(build.order),
+            self.orders.get(build.order),
+        ) else {
+            return Ok(None);
+        };
+        room.guest(&Visit {
+            folder: &folder_of(self.work(), &build.hash),
+            scope: &self.scope()?,
+            order,
+            mount,
+            has_network: self.fetching.contains(&build.hash),
+            arguments: &run.arguments,
+        })
+        .map(Some)
+    }
+
+    /// Where the store of a container lies, if that is not where its packages know it.
+    fn mount(&self, order: usize) -> Option<&Mount> {
+        self.room.as_ref()?.1.get(order)
+    }
+
     async fn push(&self, build: &Build) -> Result<(), PackageError> {
         match self.trees.get(build.order) {
-            Some(tree) => self.goal.push(tree, &build.hash).await,
+            Some(tree) => {
+                let mount = self.mount(build.order);
+                self.goal.push(tree, mount, &build.hash).await
+            }
             None => Ok(()),
         }
     }
@@ -135,7 +265,13 @@ impl<'a> Yard<'a> {
     }
 
     /// What a failed build leaves. That it cannot be written is no second failure.
-    fn capsule(&self, build: &Build, run: &Run, error: &SpackError) -> Option<Capsule> {
+    fn capsule(
+        &self,
+        build: &Build,
+        run: &Run,
+        guest: Option<&Guest>,
+        error: &SpackError,
+    ) -> Option<Capsule> {
         let order = self.orders.get(build.order)?;
         let spec = order.lock.specs.get(&build.hash)?;
         let stage = format!("spack-stage-{}-{}-{}", spec.name, spec.version, spec.hash);
@@ -149,11 +285,24 @@ impl<'a> Yard<'a> {
                     SpackError::Failed { message, .. } => message.clone(),
                     other => other.to_string(),
                 },
-                log: log(&self.spack.folder("stage")?, &stage),
-                command: self.spack.command_line(run),
-                scope: &run.scope,
-                environment: run.environment.as_deref(),
-                variables: self.spack.variables(Trusted::Nothing)?,
+                log: match &self.room {
+                    Some((room, _)) => log(room.stages(), &stage),
+                    None => log(&self.spack.folder("stage")?, &stage),
+                },
+                command: match guest {
+                    Some(guest) => guest.line.clone(),
+                    None => self.spack.command_line(run),
+                },
+                scope: guest.map_or(&run.scope, |guest| &guest.scope),
+                environment: match guest {
+                    Some(guest) => Some(&guest.environment),
+                    None => run.environment.as_deref(),
+                },
+                variables: match guest {
+                    Some(guest) => guest.variables.clone(),
+                    None => self.spack.variables(Trusted::Nothing)?,
+                },
+                script: guest.map(|guest| guest.script.as_str()),
                 secrets: &self.spack.context().environment,
             })
         };
@@ -170,6 +319,14 @@ impl<'a> Yard<'a> {
             }
         }
     }
+}
+
+/// Our configuration, with packages where the settings say.
+fn scope_of(spack: &Spack, install: Option<&InstallRoot>) -> Result<ScopeFiles, SpackError> {
+    spack.scope(match install {
+        Some(install) => Store::At(install),
+        None => Store::AsTheEnvironmentSays,
+    })
 }
 
 fn words(words: &[&str]) -> Vec<OsString> {
@@ -190,6 +347,20 @@ fn tree(order: &Order<'_>, options: &FarmOptions) -> Option<PathBuf> {
     let tree = order.manifest.pointer("/spack/config/install_tree")?;
     let root = tree.as_str().or_else(|| tree.get("root")?.as_str())?;
     (root.starts_with('/') && !root.contains('$')).then(|| PathBuf::from(root))
+}
+
+/// Where the environment says that packages lie, with its padding.
+fn install_root(order: &Order<'_>) -> Option<InstallRoot> {
+    let tree = order.manifest.pointer("/spack/config/install_tree")?;
+    let root = tree.as_str().or_else(|| tree.get("root")?.as_str())?;
+    let root = root.trim_end_matches('/').to_owned();
+    if !root.starts_with('/') || root.contains('$') {
+        return None;
+    }
+    let length = tree.get("padded_length").and_then(Json::as_u64);
+    let length = usize::try_from(length.unwrap_or(0)).ok()?;
+    let store = pad_root(&root, length).ok()?;
+    Some(InstallRoot { root, store })
 }
 
 /// The log that a build left in its stage. Spack puts stages into a folder of the user's name below the one it is given.

@@ -13,7 +13,7 @@ use crate::build_cache::{
 };
 use crate::event::Event;
 use crate::fetch::{self, Trust};
-use crate::install_tree::InstallTree;
+use crate::install_tree::{InstallTree, Mount};
 use crate::mirror::{Access, WriteTarget, connect_writer};
 use crate::openpgp;
 use crate::project::MirrorSettings;
@@ -77,10 +77,18 @@ impl<'a> Goal<'a> {
         })
     }
 
-    /// Pushes a package that lies in the install tree at `tree`.
-    pub(super) async fn push(&self, tree: &Path, hash: &DagHash) -> Result<(), PackageError> {
+    /// Pushes a package that lies in the install tree at `tree`, or where `mount` says that this tree lies.
+    pub(super) async fn push(
+        &self,
+        tree: &Path,
+        mount: Option<&Mount>,
+        hash: &DagHash,
+    ) -> Result<(), PackageError> {
         // Read anew each time: the package was just written into its database.
-        let tree = InstallTree::open(tree)?;
+        let tree = match mount {
+            Some(mount) => InstallTree::open_mounted(mount)?,
+            None => InstallTree::open(tree)?,
+        };
         let pushed = match &self.kind {
             Kind::Objects(destination) => {
                 push_installed(&tree, hash, destination, &self.context).await?

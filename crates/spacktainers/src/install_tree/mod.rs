@@ -15,6 +15,7 @@
 
 mod error;
 pub mod lay;
+mod mount;
 pub(crate) mod provenance;
 
 use std::collections::HashMap;
@@ -30,6 +31,9 @@ use spack_format::prefix::PADDING;
 use spack_format::spec::{ConcreteIndex, Scratch, Spec};
 
 pub use error::InstallTreeError;
+pub use mount::Mount;
+
+pub(crate) use mount::on_disk;
 
 /// The most bytes that a database may have: that of 100,000 packages has some 300 MB.
 const MAX_DATABASE: u64 = 2 << 30;
@@ -45,6 +49,7 @@ const DEEPEST_PADDING: usize = 256;
 pub struct InstallTree {
     root: String,
     unpadded_root: String,
+    mount: Option<Mount>,
     specs: ConcreteSpecs,
     records: HashMap<DagHash, Record>,
 }
@@ -59,8 +64,10 @@ struct Record {
 /// A package that lies in an install tree, with all that is to be known to archive it.
 #[derive(Debug, Clone)]
 pub struct InstalledPackage {
-    /// Where it lies: an absolute path.
+    /// Where it lies: an absolute path, as the package knows it.
     pub prefix: String,
+    /// The folder of this machine that is shown there; the same, unless the tree is mounted.
+    pub folder: PathBuf,
     /// Its `.spack/spec.json`.
     pub spec_text: String,
     /// The same, read.
@@ -77,7 +84,19 @@ impl InstallTree {
     /// # Errors
     /// When there is no database, or it cannot be read.
     pub fn open(root: &Path) -> Result<Self, InstallTreeError> {
-        let root = padded(root)?;
+        Self::open_in(padded(root)?, None)
+    }
+
+    /// The same for a tree that lies elsewhere than where its packages know it.
+    ///
+    /// # Errors
+    /// As [`InstallTree::open`].
+    pub fn open_mounted(mount: &Mount) -> Result<Self, InstallTreeError> {
+        Self::open_in(padded(&mount.folder)?, Some(mount))
+    }
+
+    /// The tree whose database lies below `root`, of this machine.
+    fn open_in(root: PathBuf, mount: Option<&Mount>) -> Result<Self, InstallTreeError> {
         let file = root.join(INDEX_PATH);
         let text = read_text(&file, MAX_DATABASE)?;
         let wrong = |why: String| InstallTreeError::Database {
@@ -85,7 +104,8 @@ impl InstallTree {
             why,
         };
         let index = BuildCacheIndex::parse(&text).map_err(|error| wrong(error.to_string()))?;
-        let root = root
+        let shown = mount.map_or_else(|| root.clone(), |mount| mount.shown(&root));
+        let root = shown
             .to_str()
             .ok_or_else(|| InstallTreeError::NotText { path: root.clone() })?;
         let mut records = HashMap::new();
@@ -105,6 +125,7 @@ impl InstallTree {
         Ok(Self {
             unpadded_root: without_padding(root).to_owned(),
             root: root.to_owned(),
+            mount: mount.cloned(),
             specs,
             records,
         })
@@ -193,7 +214,8 @@ impl InstallTree {
         };
         let record = self.records.get(hash).filter(|it| it.is_installed);
         let prefix = record.and_then(|it| it.path.clone()).ok_or_else(absent)?;
-        let file = Path::new(&prefix).join(SPEC_FILE);
+        let folder = on_disk(self.mount.as_ref(), Path::new(&prefix));
+        let file = folder.join(SPEC_FILE);
         let spec_text = read_text(&file, MAX_SPEC_FILE_BYTES)?;
         let wrong = |why: String| InstallTreeError::SpecFile {
             file: file.clone(),
@@ -243,6 +265,7 @@ impl InstallTree {
                 relative_rpaths: false,
             },
             prefix,
+            folder,
             spec_text,
             spec_file,
         })

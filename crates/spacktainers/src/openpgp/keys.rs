@@ -9,6 +9,7 @@ use pgp::composed::{PublicOrSecret, SignedPublicKey, SignedPublicSubKey};
 use pgp::packet::{
     PublicKey, PublicSubkey, RevocationCode, Signature, SignatureType, SubpacketData,
 };
+use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails, Tag};
 
 use super::{KeyError, Reservation, SignatureError};
@@ -56,6 +57,34 @@ impl PublicKeys {
             Some(fingerprint) => Err(KeyError::CannotSign { fingerprint }),
             None => Err(KeyError::NoKey),
         }
+    }
+
+    /// Reads public keys as [`PublicKeys::parse`] does and gives them without armour, one after the other: what the file
+    /// `pubring.gpg` of a GnuPG home holds.
+    ///
+    /// # Errors
+    /// As [`PublicKeys::parse`].
+    pub fn ring(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
+        // Refuses secret keys, among others.
+        Self::parse(bytes)?;
+        if bytes.first().is_some_and(|byte| byte & 0x80 != 0) {
+            return Ok(bytes.to_vec());
+        }
+        let mut ring = Vec::new();
+        let text = String::from_utf8_lossy(bytes);
+        for (start, _) in text.match_indices(ARMOUR) {
+            let block = text.get(start..).unwrap_or_default();
+            let next = block.get(1..).and_then(|rest| rest.find(ARMOUR));
+            let block = next.and_then(|end| block.get(..=end)).unwrap_or(block);
+            let (found, _) =
+                PublicOrSecret::from_armor_many(block.as_bytes()).map_err(malformed)?;
+            for key in found {
+                if let PublicOrSecret::Public(key) = key.map_err(malformed)? {
+                    ring.extend(key.to_bytes().map_err(malformed)?);
+                }
+            }
+        }
+        Ok(ring)
     }
 
     /// Adds the keys of `other`.

@@ -15,6 +15,7 @@
 //! - [`finish`](Finish): `container.toml` and `Dockerfile.epilogue`, which finish its image;
 //! - `copied_files`: the older way to say which files an image has.
 
+mod building_settings;
 mod copied_files;
 mod deffile_faults;
 mod definition;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::base::BaseArchitecture;
 use crate::diagnostic::{Diagnostic, Sources};
 
+pub use building_settings::{BuildingSettings, OwnBaseSettings, SourceMirror};
 pub(crate) use copied_files::for_spack;
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};

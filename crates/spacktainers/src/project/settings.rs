@@ -7,6 +7,7 @@ use spack_format::prefix::pad_root;
 use spack_format::yaml::shape::{self, Shape};
 use spack_format::yaml::{Node, SourceId, Span};
 
+use super::building_settings::BuildingSettings;
 use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
 use super::spack_settings::SpackSettings;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub publish: BTreeMap<String, PublishSettings>,
     /// `[spack]`.
     pub spack: SpackSettings,
+    /// `[farm]`, `[[source_mirror]]`, `[base.builder]`, `[base.runtime]`.
+    pub building: BuildingSettings,
 }
 
 /// One `[[mirror]]`.
@@ -111,6 +114,7 @@ impl Default for Settings {
             sif_keys: Vec::new(),
             publish: BTreeMap::new(),
             spack: SpackSettings::default(),
+            building: BuildingSettings::default(),
         }
     }
 }
@@ -151,6 +155,7 @@ impl Settings {
                 .unwrap_or_default(),
             architectures: architectures(&root, &mut faults),
             spack: SpackSettings::read(&root, folder, &mut faults),
+            building: BuildingSettings::read(&root, folder, &mut faults),
             insecure: root
                 .at(&["registry", "insecure"])
                 .map(texts)

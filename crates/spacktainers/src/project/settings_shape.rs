@@ -5,6 +5,7 @@ use spack_format::yaml::shape::{
     required,
 };
 
+use super::building_settings::{BUILDER, FARM, RUNTIME, SOURCE_MIRROR};
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
 use crate::publish::check_template;
@@ -32,6 +33,8 @@ pub(super) static SETTINGS: MapShape = closed(
         key("publish", Shape::Map(&PUBLISH)),
         key("sif", Shape::Map(&SIF)),
         key("spack", Shape::Map(&SPACK)),
+        key("farm", Shape::Map(&FARM)),
+        key("source_mirror", Shape::List(&Shape::Map(&SOURCE_MIRROR))),
     ],
 );
 
@@ -93,7 +96,14 @@ static ARCHITECTURE: MapShape = closed(
     ],
 );
 
-static BASE: MapShape = closed("`[base]`", &[key("debian", Shape::Map(&DEBIAN))]);
+static BASE: MapShape = closed(
+    "`[base]`",
+    &[
+        key("debian", Shape::Map(&DEBIAN)),
+        key("builder", Shape::Map(&BUILDER)),
+        key("runtime", Shape::Map(&RUNTIME)),
+    ],
+);
 
 static DEBIAN: MapShape = closed(
     "`[base.debian]`",

@@ -17,7 +17,7 @@ use super::{Place, SCRIPT_PATH, SandboxError, Step, pretend};
 
 /// What root keeps: what Docker gives to containers (`moby/moby`, `oci/caps/defaults.go`), less `CAP_MKNOD`, which without
 /// Docker's control of devices would open the machine's disks, and `CAP_NET_RAW`, as the network is the machine's.
-const CAPABILITIES: [&str; 12] = [
+pub(crate) const CAPABILITIES: [&str; 12] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FSETID",
@@ -33,7 +33,7 @@ const CAPABILITIES: [&str; 12] = [
 ];
 
 /// What of `/proc` acts on the machine itself; Docker makes these read-only too.
-const KERNEL_SETTINGS: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+pub(crate) const KERNEL_SETTINGS: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 
 /// What apt is told where there is but one user: do not become another one for downloads.
 const APT_CONFIGURATION: &str = "APT::Sandbox::User \"root\";\n";

@@ -46,7 +46,7 @@ impl Machine {
         self.owners() == Owners::Kept
     }
 
-    pub(super) fn bubblewrap(&self) -> Result<&Path, SandboxError> {
+    pub(crate) fn bubblewrap(&self) -> Result<&Path, SandboxError> {
         self.bubblewrap.as_deref().ok_or(SandboxError::NoBubblewrap)
     }
 

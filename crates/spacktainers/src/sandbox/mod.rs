@@ -65,6 +65,8 @@ use crate::source::LoadedLayer;
 pub use error::SandboxError;
 pub use machine::Machine;
 
+pub(crate) use command::{CAPABILITIES, KERNEL_SETTINGS};
+
 use machine::Owners;
 use workspace::Workspace;
 

@@ -59,15 +59,28 @@ impl Spack {
     pub(crate) async fn run(&self, run: &Run) -> Result<(), SpackError> {
         let line = self.command_line(run);
         let variables = self.variables(run.trusted)?;
+        self.run_line(&run.doing, &line, &variables).await
+    }
+
+    /// Runs a command line that has Spack in it, somewhere, with these variables and no others, and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end well.
+    pub(crate) async fn run_line(
+        &self,
+        doing: &str,
+        line: &[OsString],
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), SpackError> {
         let reporter = &*self.context().reporter;
         let task = TaskId::next();
         reporter.event(Event::Started {
             task,
             kind: TaskKind::Other,
-            label: run.doing.clone(),
+            label: doing.to_owned(),
             total: None,
         });
-        let ended = execute(&line, &variables, &mut |line| {
+        let ended = execute(line, variables, &mut |line| {
             reporter.event(Event::Output {
                 task,
                 text: line.to_owned(),
@@ -77,7 +90,7 @@ impl Spack {
         let result = ended.and_then(|ended| match ended.is_success {
             true => Ok(()),
             false => Err(SpackError::Failed {
-                doing: run.doing.clone(),
+                doing: doing.to_owned(),
                 message: ended.message(),
             }),
         });

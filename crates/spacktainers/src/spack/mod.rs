@@ -26,6 +26,7 @@ mod scope;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod tracked;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use crate::event::Reporter;
 use crate::local_cache::LocalCache;
 use crate::openpgp::{KeySource, SecretKey, SignError};
-use crate::project::{MirrorSettings, Settings};
+use crate::project::{MirrorSettings, Settings, SourceMirror};
 
 pub use concretize::{Solved, concretize, concretize_all};
 pub use error::SpackError;
@@ -43,9 +44,11 @@ pub use secrets::{is_secret, redacted};
 
 pub(crate) use command::{Run, Trusted};
 pub(crate) use concretize::write_environment;
+pub(crate) use files::write_whole;
 pub(crate) use manifest::definition_manifest;
 pub(crate) use run_environment::RecipeQuestion;
-pub(crate) use scope::Store;
+pub(crate) use scope::{ScopeFiles, Store, mirror_json};
+pub(crate) use tracked::{TrackedKind, tracked_files};
 
 /// What Spack is run with. The library reads neither the environment nor the clock: it is told.
 #[derive(Clone)]
@@ -74,6 +77,7 @@ pub struct Spack {
     /// Namespaces and folders of recipes from the settings, and what says which ones they are.
     repositories: Vec<(String, PathBuf, String)>,
     mirrors: Vec<MirrorSettings>,
+    source_mirrors: Vec<SourceMirror>,
     keys: keys::GpgHome,
     /// Held by the run that fills Spack's caches, so that others do not do the same beside it.
     first: tokio::sync::Mutex<()>,
@@ -157,6 +161,7 @@ impl Spack {
             signing_key: spack.signing_key.clone(),
             repositories,
             mirrors: settings.mirrors.clone(),
+            source_mirrors: settings.building.source_mirrors.clone(),
             context,
         })
     }
@@ -200,10 +205,37 @@ impl Spack {
         source.map(|it| it.load(passphrase)).transpose()
     }
 
+    /// The folder of the checkout.
+    pub(crate) fn root(&self) -> &Path {
+        let bin = self.executable.parent();
+        bin.and_then(Path::parent).unwrap_or(&self.executable)
+    }
+
+    /// What says which Spack this is: commit, local changes, configuration of the checkout.
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Repositories of recipes: namespaces, folders, and what says which ones they are.
+    pub(crate) fn repositories(&self) -> &[(String, PathBuf, String)] {
+        &self.repositories
+    }
+
     /// The mirrors of the project.
     pub(crate) fn mirrors(&self) -> &[MirrorSettings] {
         &self.mirrors
     }
+}
+
+/// The part of a path to recipes that Spack looks at: from 1.0 on recipes are modules of `spack_repo`.
+pub(crate) fn recipe_place(folder: &Path) -> String {
+    let parts: Vec<String> = folder
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    let begin = parts.iter().rposition(|part| part == "spack_repo");
+    let begin = begin.unwrap_or(parts.len().saturating_sub(1));
+    parts.get(begin..).unwrap_or_default().join("/")
 }
 
 /// Spack is run in other folders than we are.

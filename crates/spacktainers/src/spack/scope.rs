@@ -32,6 +32,23 @@ pub(crate) struct ScopeFiles {
 }
 
 impl ScopeFiles {
+    /// A section, made if it is not there.
+    pub(crate) fn section(&mut self, name: &'static str) -> &mut Json {
+        let at = match self.sections.iter().position(|(known, _)| *known == name) {
+            Some(at) => at,
+            None => {
+                self.sections.push((name, json!({})));
+                self.sections.len() - 1
+            }
+        };
+        &mut self.sections[at].1
+    }
+
+    /// Leaves a section out.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.sections.retain(|(known, _)| *known != name);
+    }
+
     /// Its text, for comparing.
     pub(crate) fn text(&self) -> String {
         let sections: Map<String, Json> = self
@@ -96,22 +113,42 @@ impl Spack {
     }
 }
 
+impl Spack {
+    /// Mirrors of sources, by name.
+    pub(crate) fn source_mirrors(&self) -> Result<Vec<(String, Json)>, SpackError> {
+        let mirrors = self.source_mirrors.iter();
+        let reachable = mirrors.filter(|it| !self.context().is_offline || it.location.is_local());
+        reachable
+            .map(|mirror| {
+                let mut json = place_json(&mirror.location)?;
+                json["source"] = json!(true);
+                json["binary"] = json!(false);
+                Ok((mirror.name.clone(), json))
+            })
+            .collect()
+    }
+}
+
 /// A mirror of the project as one of Spack's: of binaries alone, as sources are the definition's business.
-fn mirror_json(mirror: &MirrorSettings) -> Result<Json, SpackError> {
-    let url = match &mirror.location {
+pub(crate) fn mirror_json(mirror: &MirrorSettings) -> Result<Json, SpackError> {
+    let mut json = place_json(&mirror.location)?;
+    json["source"] = json!(false);
+    json["binary"] = json!(true);
+    json["signed"] = json!(mirror.signed);
+    Ok(json)
+}
+
+/// Where a mirror is.
+fn place_json(location: &Location) -> Result<Json, SpackError> {
+    let url = match location {
         Location::Folder(folder) => format!("file://{}", absolute(folder)?.display()),
         other => other.to_string(),
     };
-    let mut json = json!({
-        "url": url,
-        "source": false,
-        "binary": true,
-        "signed": mirror.signed,
-    });
+    let mut json = json!({ "url": url });
     if let Location::S3 {
         endpoint: Some(endpoint),
         ..
-    } = &mirror.location
+    } = location
     {
         json["endpoint_url"] = json!(endpoint);
     }

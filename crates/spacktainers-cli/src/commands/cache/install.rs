@@ -29,7 +29,7 @@ pub(super) fn run(args: &InstallArgs, context: &Context) -> Result<Exit, Failure
     let cache = context.local_cache()?;
     let generation = LayoutGeneration::of_lockfile_version(lock.version);
     let projections = Projections::default_of(generation);
-    let layout = layout(&args.tree, args.padded_length, projections).map_err(failure)?;
+    let layout = layout(&args.tree, args.padded_length, projections, None).map_err(failure)?;
     let laid = block_on(async {
         let access = session::access(&settings, &[], context);
         let mut connected = Vec::new();
@@ -46,6 +46,7 @@ pub(super) fn run(args: &InstallArgs, context: &Context) -> Result<Exit, Failure
             wanted: &roots,
             layout: &layout,
             satisfies: &|spec, constraint| satisfies.satisfies(spec, constraint),
+            mount: None,
         };
         let supply = Supply {
             cache: &cache,

@@ -41,7 +41,7 @@ use spack_format::prefix::{InstallTree as Layout, Projections, Satisfies};
 use spack_format::relocation::{Move, shebang};
 
 use crate::build::{BuildError, Gathered, Supply, bring, built};
-use crate::install_tree::{InstallTree, InstallTreeError};
+use crate::install_tree::{InstallTree, InstallTreeError, Mount, on_disk};
 use crate::layer::relocate::{Places, Rules};
 use crate::layer::whole::Room;
 
@@ -66,6 +66,8 @@ pub struct Laying<'a> {
     pub layout: &'a Layout,
     /// Whether a spec satisfies a constraint, for projections.
     pub satisfies: &'a Satisfies<'a>,
+    /// Where the tree lies, if that is elsewhere than where its packages know it.
+    pub mount: Option<&'a Mount>,
 }
 
 /// What was done.
@@ -94,8 +96,13 @@ pub fn layout(
     root: &Path,
     padded_length: usize,
     projections: Projections,
+    mount: Option<&Mount>,
 ) -> Result<Layout, LayError> {
-    match InstallTree::open(root) {
+    let tree = match mount {
+        Some(mount) => InstallTree::open_mounted(mount),
+        None => InstallTree::open(root),
+    };
+    match tree {
         Ok(tree) => {
             let length = tree.root().len();
             let padded = Layout::new(
@@ -111,7 +118,8 @@ pub fn layout(
             }
             Ok(Layout::new(tree.root(), None, projections, None)?)
         }
-        Err(InstallTreeError::NoDatabase { root }) => {
+        Err(InstallTreeError::NoDatabase { root: found }) => {
+            let root = mount.map_or(found, |_| root.to_owned());
             let text = root.to_str();
             let text = text.ok_or_else(|| InstallTreeError::NotText { path: root.clone() })?;
             Ok(Layout::new(text, Some(padded_length), projections, None)?)
@@ -126,11 +134,12 @@ pub fn layout(
 /// When a package is in no mirror, is not what it should be or cannot be relocated; when the tree cannot be written. Then
 /// nothing has changed.
 pub async fn lay_down(laying: &Laying<'_>, supply: &Supply<'_>) -> Result<LaidDown, LayError> {
-    let store = Store::open(laying.layout.root())?;
+    let store = Store::open(on_disk(laying.mount, Path::new(laying.layout.root())))?;
     let present = present(&store)?;
     let prepared = prepare(laying, supply, &present).await?;
     let (reporter, parallel) = (Arc::clone(&supply.reporter), supply.jobs.get());
-    let sbang = laying.layout.sbang_path();
+    let sbang = on_disk(laying.mount, Path::new(&laying.layout.sbang_path()));
+    let mount = laying.mount.cloned();
     let (count, gathered) = (prepared.count, prepared.gathered);
     let work = tokio::task::spawn_blocking(move || {
         let Prepared {
@@ -142,7 +151,7 @@ pub async fn lay_down(laying: &Laying<'_>, supply: &Supply<'_>) -> Result<LaidDo
         let staging = store.staging()?;
         unpack_all(&jobs, &staging, &room, parallel, &*reporter)?;
         store.sbang(&sbang)?;
-        settle(&store, &jobs, &staging, &records)
+        settle(&store, &jobs, &staging, &records, mount.as_ref())
     });
     let laid = match work.await {
         Ok(laid) => laid?,
@@ -277,7 +286,7 @@ fn jobs(
                 prefix.trim_start_matches('/'),
                 layout.unpadded_root(),
                 // What lay in the tree before can be looked at.
-                |path| places.is_there(path) || Path::new(path).exists(),
+                |path| places.is_there(path) || on_disk(laying.mount, Path::new(path)).exists(),
             )
         });
         jobs.push(Job {
@@ -336,6 +345,7 @@ fn settle(
     jobs: &[Job],
     staging: &Staging,
     records: &Records,
+    mount: Option<&Mount>,
 ) -> Result<Vec<(DagHash, String)>, LayError> {
     let mut locked = store.lock()?;
     let parse = |text: &str| Index::parse(text).map_err(|error| store.wrong(error));
@@ -357,7 +367,8 @@ fn settle(
         })?;
     for job in &absent {
         let from = staging.of(&job.hash);
-        store.settle(&from, Path::new(&job.prefix), &mut locked)?;
+        let prefix = on_disk(mount, Path::new(&job.prefix));
+        store.settle(&from, &prefix, &mut locked)?;
     }
     if changed || is_first {
         store.write(&index, &locked)?;

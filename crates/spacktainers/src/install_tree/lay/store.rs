@@ -73,8 +73,7 @@ impl Staging {
 
 impl Store {
     /// The tree at `root`, which is made if it is not there.
-    pub(super) fn open(root: &str) -> Result<Self, LayError> {
-        let root = PathBuf::from(root);
+    pub(super) fn open(root: PathBuf) -> Result<Self, LayError> {
         let folder = root.join(".spack-db");
         fs::create_dir_all(&folder).map_err(at(&folder))?;
         Ok(Self { root, folder })
@@ -207,8 +206,7 @@ impl Store {
     }
 
     /// The program that scripts with long first lines start, where there is none: Spack puts its own there.
-    pub(super) fn sbang(&self, path: &str) -> Result<(), LayError> {
-        let path = Path::new(path);
+    pub(super) fn sbang(&self, path: &Path) -> Result<(), LayError> {
         if path.exists() {
             return Ok(());
         }

@@ -76,7 +76,13 @@ impl World {
 
     fn layout(&self, root: &Path, padded_length: usize) -> Layout {
         let generation = LayoutGeneration::of_lockfile_version(self.lock.version);
-        layout(root, padded_length, Projections::default_of(generation)).expect("a layout")
+        layout(
+            root,
+            padded_length,
+            Projections::default_of(generation),
+            None,
+        )
+        .expect("a layout")
     }
 
     /// Lays the roots of these names down.
@@ -89,6 +95,7 @@ impl World {
             explicit: &roots.iter().copied().filter(|_| explicit).collect(),
             layout,
             satisfies: &|spec, constraint| satisfies.satisfies(spec, constraint),
+            mount: None,
         };
         let laid = lay_down(&laying, &self.supply()).await;
         laid.expect("lays down")
@@ -159,10 +166,11 @@ async fn packages_are_what_spack_installs() {
         explicit: &HashSet::new(),
         layout: &layout,
         satisfies: &|_, _| false,
+        mount: None,
     };
     let prepared = prepare(&laying, &world.supply(), &HashMap::new()).await;
     let Prepared { jobs, room, .. } = prepared.expect("prepares");
-    let store = Store::open(&world.work.path().join("root").display().to_string());
+    let store = Store::open(world.work.path().join("root"));
     let staging = store.expect("a store").staging().expect("a folder");
     unpack_all(&jobs, &staging, &room, 2, &Silent).expect("unpacks");
     let mut ours = BTreeMap::new();

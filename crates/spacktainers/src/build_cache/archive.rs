@@ -287,9 +287,11 @@ impl<W: Write> Writer<'_, W> {
 
     /// The member's name of something in the folder.
     fn name(&self, path: &Path) -> Vec<u8> {
-        let mut named = self.prefix.to_owned();
-        named.extend(path.strip_prefix(self.folder));
-        member_name(&named)
+        match path.strip_prefix(self.folder) {
+            Ok(below) if !below.as_os_str().is_empty() => member_name(&self.prefix.join(below)),
+            // Joined with nothing, a path would end with `/`.
+            _ => member_name(self.prefix),
+        }
     }
 
     fn relocated_name(&self, path: &Path) -> Result<String, ArchiveError> {

@@ -1,9 +1,9 @@
-//! Definitions and matrices into specs. [Spack: `environment/list.py`]
+//! Definitions and matrices into specs. [Spack: `environment/list.py`, `spec_list.py`]
 
 use std::collections::HashMap;
 
 use super::spec_text::{self, reference};
-use super::{Condition, Machine, ManifestError, ManifestFault};
+use super::{Condition, Machine, ManifestError, ManifestFault, Toolchains};
 use crate::yaml::{Mapping, Node, Span, nearest};
 
 /// The most specs that one environment is expanded to. Real stacks have some hundred.
@@ -12,7 +12,7 @@ const MOST_SPECS: usize = 20_000;
 /// A spec that the environment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSpec {
-    /// The spec, as Spack's grammar has it.
+    /// The spec, as Spack's grammar has it, with what toolchains stand for.
     pub text: String,
     /// Where it was written: the matrix, for a combination; the item of the definition, for a reference.
     pub span: Span,
@@ -45,9 +45,12 @@ type Lists = HashMap<String, Vec<Item>>;
 
 /// Expands `specs`.
 pub(super) fn user_specs(sections: &Node, machine: &Machine) -> Expansion {
+    let mut faults = Vec::new();
+    let toolchains = Toolchains::read(sections, &mut faults);
     let mut expander = Expander {
         lists: Lists::new(),
-        faults: Vec::new(),
+        toolchains,
+        faults,
         items: 0,
     };
     expander.definitions(sections, machine);
@@ -80,6 +83,7 @@ fn split_groups(list: Option<&Node>) -> (Vec<&Mapping>, Vec<&Node>) {
 
 struct Expander {
     lists: Lists,
+    toolchains: Toolchains,
     faults: Vec<ManifestFault>,
     /// Items made so far: references to references grow quickly.
     items: usize,
@@ -193,8 +197,14 @@ impl Expander {
         for item in items {
             match item {
                 Item::Spec(text, span) => {
+                    let expanded = self.toolchains.expanded_text(text);
+                    let expanded = expanded.unwrap_or_else(|contradiction| {
+                        let message = format!("`{text}`: {contradiction}");
+                        self.fault(*span, ManifestError::Toolchain { message });
+                        None
+                    });
                     specs.push(UserSpec {
-                        text: text.clone(),
+                        text: expanded.unwrap_or_else(|| text.clone()),
                         span: *span,
                         group: group.clone(),
                     });
@@ -317,7 +327,7 @@ impl Expander {
         }
         let mut specs = Vec::new();
         for parts in texts.into_iter().filter(|parts| !parts.is_empty()) {
-            match spec_text::combine(&parts, exclude, *sigil) {
+            match spec_text::combine(&parts, exclude, *sigil, &self.toolchains) {
                 Ok(Some(text)) => specs.push(text),
                 Ok(None) => {}
                 Err(message) => self.fault(*span, ManifestError::Contradiction { message }),

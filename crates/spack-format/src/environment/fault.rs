@@ -70,6 +70,12 @@ pub enum ManifestError {
         /// What the parts are, and why.
         message: String,
     },
+    /// A toolchain that cannot be used, or not here.
+    #[error("this toolchain cannot be used: {message}")]
+    Toolchain {
+        /// Why.
+        message: String,
+    },
 }
 
 impl ManifestError {
@@ -98,6 +104,7 @@ impl ManifestError {
             Self::GroupContent => "this group".to_owned(),
             Self::UnknownGroup { .. } => "unknown group".to_owned(),
             Self::Contradiction { .. } => "this matrix".to_owned(),
+            Self::Toolchain { .. } => "this toolchain".to_owned(),
         }
     }
 
@@ -134,6 +141,9 @@ impl ManifestError {
             Self::UnknownGroup { nearest: None, .. } => None,
             Self::Contradiction { .. } => {
                 Some("leave the combination out with `exclude`, or change the rows".to_owned())
+            }
+            Self::Toolchain { .. } => {
+                Some("make it of compilers and flags that go together: `%c=gcc@12`".to_owned())
             }
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! text ──Manifest::parse──► Manifest      one file: its tree, and every fault in it by Spack's schemas
 //! Manifest (+ lower ones) ──Environment::new──► Environment      what holds for this environment after merging
-//! Environment ──user_specs──► the specs that are asked for, definitions and matrices expanded
+//! Environment ──user_specs──► the specs that are asked for, definitions, matrices and toolchains expanded
 //!             ──views, install_tree, changes, …──► the sections that decide what an image looks like
 //! ```
 //!
@@ -21,6 +21,7 @@ mod merge;
 mod schema;
 mod sections;
 mod spec_text;
+mod toolchains;
 mod views;
 
 pub use condition::{Condition, ConditionError, Machine};
@@ -31,4 +32,5 @@ pub use manifest::{Environment, Manifest};
 pub use merge::merge;
 pub use sections::{ChangeKind, Include, Unify, VariableChange};
 pub use spec_text::is_placeholder;
+pub use toolchains::Toolchains;
 pub use views::{ViewDeclaration, Views};

@@ -1,5 +1,6 @@
 //! Specs as texts in a manifest: what is checked of them where they stand.
 
+use super::Toolchains;
 use crate::spec::{Spec, Virtuals};
 use crate::yaml::shape::{TextFault, TextShape};
 
@@ -65,6 +66,7 @@ pub(super) fn combine(
     parts: &[String],
     exclude: &[String],
     sigil: Option<char>,
+    toolchains: &Toolchains,
 ) -> Result<Option<String>, String> {
     if parts.iter().any(|part| is_placeholder(part)) {
         // What settings will fill in cannot be merged yet.
@@ -74,29 +76,29 @@ pub(super) fn combine(
             None => text,
         }));
     }
-    let together = merge(parts, None)?;
+    let together = merge(parts, None, toolchains)?;
     let virtuals = Virtuals::default();
     for excluded in exclude {
-        let excluded = Spec::parse(excluded).map_err(|fault| format!("`{excluded}`: {fault}"))?;
+        let excluded = read(excluded, excluded, toolchains)?;
         if together.satisfies(&excluded, &virtuals) {
             return Ok(None);
         }
     }
     let spec = match sigil {
-        Some(_) => merge(parts, sigil)?,
+        Some(_) => merge(parts, sigil, toolchains)?,
         None => together,
     };
     Ok(Some(spec.to_string()))
 }
 
-fn merge(parts: &[String], sigil: Option<char>) -> Result<Spec, String> {
+fn merge(parts: &[String], sigil: Option<char>, toolchains: &Toolchains) -> Result<Spec, String> {
     let mut merged: Option<Spec> = None;
     for part in parts {
         let text = match (&merged, sigil) {
             (None, Some(sigil)) => format!("{sigil}{part}"),
             _ => part.clone(),
         };
-        let spec = Spec::parse(&text).map_err(|fault| format!("`{part}`: {fault}"))?;
+        let spec = read(&text, part, toolchains)?;
         match &mut merged {
             None => merged = Some(spec),
             Some(merged) => merged
@@ -105,6 +107,15 @@ fn merge(parts: &[String], sigil: Option<char>) -> Result<Spec, String> {
         }
     }
     Ok(merged.unwrap_or_default())
+}
+
+/// A spec with what toolchains stand for; `part` is how people know it.
+fn read(text: &str, part: &str, toolchains: &Toolchains) -> Result<Spec, String> {
+    let mut spec = Spec::parse(text).map_err(|fault| format!("`{part}`: {fault}"))?;
+    toolchains
+        .expand(&mut spec)
+        .map_err(|contradiction| format!("`{part}`: {contradiction}"))?;
+    Ok(spec)
 }
 
 #[cfg(test)]
@@ -117,7 +128,12 @@ mod tests {
         sigil: Option<char>,
     ) -> Result<Option<String>, String> {
         let owned = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-        combine(&owned(parts), &owned(exclude), sigil)
+        combine(
+            &owned(parts),
+            &owned(exclude),
+            sigil,
+            &Toolchains::default(),
+        )
     }
 
     #[test]

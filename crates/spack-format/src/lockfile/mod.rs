@@ -24,7 +24,7 @@ use crate::concrete::{
 };
 use crate::dag_hash::DagHash;
 
-pub use write::{LockfileWriteError, to_text};
+pub use write::{IncludedLock, LockfileWriteError, to_text, to_text_including};
 
 /// The newest lock version that is known here.
 pub const NEWEST_VERSION: u32 = 7;

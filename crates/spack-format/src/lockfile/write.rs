@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
-use super::Root;
+use super::{Root, SpackLockfile};
 use crate::concrete::{ConcreteSpec, DepTypes, Edge, GraphError, NodeFormat};
 use crate::dag_hash::{DagHash, write_list, write_string};
 
@@ -32,6 +32,23 @@ pub enum LockfileWriteError {
         /// What it is to be.
         hash: DagHash,
     },
+    /// The lock of an included environment.
+    #[error("the lock of the included environment `{path}` {what}")]
+    Included {
+        /// The environment.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// A solved environment that is taken over into the lock of another.
+#[derive(Debug, Clone, Copy)]
+pub struct IncludedLock<'a> {
+    /// Its folder.
+    pub path: &'a str,
+    /// The text of its `spack.lock`.
+    pub text: &'a str,
 }
 
 /// The text of a `spack.lock` with these roots and nodes, on one line as Spack writes it.
@@ -44,6 +61,18 @@ pub enum LockfileWriteError {
 pub fn to_text<'a>(
     roots: &[Root],
     nodes: impl IntoIterator<Item = &'a ConcreteSpec>,
+) -> Result<String, LockfileWriteError> {
+    to_text_including(roots, nodes, &[])
+}
+
+/// The same with the environments of `include_concrete`, whose roots and nodes are taken over as they are.
+///
+/// # Errors
+/// As [`to_text`]; and when the lock of an included environment is none, or has nodes of another format.
+pub fn to_text_including<'a>(
+    roots: &[Root],
+    nodes: impl IntoIterator<Item = &'a ConcreteSpec>,
+    included: &[IncludedLock<'_>],
 ) -> Result<String, LockfileWriteError> {
     let nodes: IndexMap<DagHash, &ConcreteSpec> =
         nodes.into_iter().map(|it| (it.hash, it)).collect();
@@ -83,8 +112,51 @@ pub fn to_text<'a>(
         out.push_str(&format!(r#""{}":"#, node.hash));
         write_node(&mut out, node, format, &nodes)?;
     }
-    out.push_str("}}");
+    out.push('}');
+    for (index, environment) in included.iter().enumerate() {
+        let begin = if index == 0 {
+            r#","include_concrete":{"#
+        } else {
+            ","
+        };
+        out.push_str(begin);
+        write_string(&mut out, environment.path);
+        out.push(':');
+        write_included(&mut out, environment, format)?;
+    }
+    out.push_str(if included.is_empty() { "}" } else { "}}" });
     Ok(out)
+}
+
+/// Roots and nodes of an included environment, and of those that it includes, to the byte.
+fn write_included(
+    out: &mut String,
+    environment: &IncludedLock<'_>,
+    format: NodeFormat,
+) -> Result<(), LockfileWriteError> {
+    let fault = |what: String| LockfileWriteError::Included {
+        path: environment.path.to_owned(),
+        what,
+    };
+    let lock =
+        SpackLockfile::parse(environment.text).map_err(|it| fault(format!("is none: {it}")))?;
+    if lock.format != format {
+        return Err(fault(format!(
+            "has nodes of format {}, and those that were chosen have format {}: solve it again",
+            lock.format.number(),
+            format.number()
+        )));
+    }
+    let members: Members<'_> =
+        serde_json::from_str(environment.text).map_err(|it| fault(format!("is none: {it}")))?;
+    let mut begun = Begun { out, empty: true };
+    for key in ["roots", "concrete_specs", "include_concrete"] {
+        if let Some(value) = members.get(key) {
+            begun.member(key, value.get());
+        }
+    }
+    out.push('}');
+    Ok(())
 }
 
 type Members<'a> = IndexMap<Cow<'a, str>, &'a RawValue>;
@@ -199,7 +271,6 @@ fn edges_text(edges: &[&Edge], own: NodeFormat, format: NodeFormat) -> String {
 mod tests {
     use super::*;
     use crate::concrete::test_specs;
-    use crate::lockfile::SpackLockfile;
 
     fn roots() -> Vec<Root> {
         SpackLockfile::parse(test_specs::LOCK)
@@ -214,6 +285,36 @@ mod tests {
         let read = SpackLockfile::parse(&text).expect("a lock");
         assert_eq!((read.version, &read.roots), (6, &roots()));
         assert_eq!(read.specs, specs);
+    }
+
+    #[test]
+    fn included_environments_are_taken_over() {
+        let specs = test_specs::small();
+        let included = IncludedLock {
+            path: "/env/one",
+            text: test_specs::LOCK,
+        };
+        let text = to_text_including(&roots(), specs.iter(), &[included]).expect("a text");
+        let read = SpackLockfile::parse(&text).expect("a lock");
+        assert_eq!(read.included[0].path, "/env/one");
+        assert_eq!(read.included[0].roots, roots());
+        // What is included may include others.
+        let nested = IncludedLock {
+            path: "/env/two",
+            text: &text,
+        };
+        let text = to_text_including(&[], [], &[included, nested]);
+        let read = SpackLockfile::parse(&text.expect("a text")).expect("a lock");
+        let paths: Vec<&str> = read.included.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["/env/one", "/env/two", "/env/one"]);
+        let broken = IncludedLock {
+            text: "{}",
+            ..included
+        };
+        assert!(matches!(
+            to_text_including(&roots(), specs.iter(), &[broken]),
+            Err(LockfileWriteError::Included { .. })
+        ));
     }
 
     #[test]

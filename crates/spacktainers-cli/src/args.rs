@@ -140,6 +140,9 @@ pub(crate) struct LockArgs {
     /// Show what each spec was chosen from, and what decided
     #[arg(long, conflicts_with = "check")]
     pub(crate) explain: bool,
+    /// Only solve: write `spack.lock`, and look neither into packages nor for the base's layers
+    #[arg(long, conflicts_with_all = ["check", "update_base"])]
+    pub(crate) solve_only: bool,
 }
 
 /// Who solves.

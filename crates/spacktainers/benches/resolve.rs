@@ -84,6 +84,7 @@ fn run(home: &Path) -> Outcome {
         family: "x86_64",
         target: Some("x86_64_v3"),
         libc: None,
+        included: &[],
         explains: false,
     };
     let resolution = resolve(&request, &known)?;

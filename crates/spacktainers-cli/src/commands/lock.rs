@@ -33,6 +33,9 @@ pub(super) fn run(args: &LockArgs, context: &Context) -> Result<Exit, Failure> {
         let wish = Wish::of(args);
         let (containers, mut worst) =
             solve::locks(&project, containers, wish, &session, context).await?;
+        if args.solve_only {
+            return Ok(worst);
+        }
         for definition in containers {
             match lock_one(&project, definition, args, &session, context).await {
                 Ok(()) => {}

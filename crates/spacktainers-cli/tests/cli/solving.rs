@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use oci_format::layer::Entry;
+use oci_format::layer::tar::TarWriter;
 use spack_format::dag_hash::DagHash;
 use spack_format::lockfile::SpackLockfile;
 
-use crate::support::Stage;
+use crate::support::{SETTINGS, Stage};
 
 const LOCK: &str = "container_definitions/amd64/spike/spack.lock";
 
@@ -41,6 +43,76 @@ fn the_lock_is_the_one_that_spack_made() {
         .run(&["lock", "spike", "--update", "--offline"])
         .ends(0);
     assert_eq!(stage.read(LOCK), text);
+}
+
+/// A base with a C library that nothing was built for; or, without the library, with none.
+fn base(stage: &Stage, libc: Option<&str>) {
+    let mut tar = TarWriter::new(Vec::new());
+    for path in ["bin/sh"].into_iter().chain(libc) {
+        let entry = Entry::file(path, 0o755, 0, 3);
+        tar.append_bytes(&entry, b"elf").expect("memory");
+    }
+    fs::write(stage.path("base.tar"), tar.finish().expect("memory")).expect("a file");
+    let settings = SETTINGS.replace("scratch", "rootfs:base.tar");
+    stage.write("spacktainers.toml", &settings);
+}
+
+#[test]
+fn the_c_library_is_that_of_the_base() {
+    let stage = unsolved();
+    base(&stage, Some("lib/ld-musl-x86_64.so.1"));
+    stage.run(&["lock", "spike"]).ends(3).says(
+        "which is glibc 2.36; the base image rootfs:base.tar asks for musl, which is its own",
+    );
+    assert!(!stage.path(LOCK).exists());
+    base(&stage, None);
+    let ran = stage.run(&["lock", "spike", "--json"]).ends(0);
+    assert!(ran.stdout.contains("\"libc\":null"), "{}", ran.stdout);
+    // A base that is not there is the business of who makes the image; choosing goes on.
+    fs::remove_file(stage.path(LOCK)).expect("a lock");
+    base(&stage, Some("lib/ld-musl-x86_64.so.1"));
+    stage.write(
+        "spacktainers.toml",
+        &SETTINGS.replace("scratch", "docker://127.0.0.1:1/no:where"),
+    );
+    stage
+        .run(&["lock", "spike", "--update-base", "--offline"])
+        .says("the C library of the base image is not known");
+    assert!(stage.path(LOCK).exists());
+}
+
+#[test]
+fn environments_that_are_included_come_along() {
+    let stage = unsolved();
+    let own = "container_definitions/amd64/other";
+    let asks = |include: &str| {
+        let text = format!("spack:\n  specs: [libspike]\n  include_concrete: [{include}]\n");
+        stage.write(&format!("{own}/spack.yaml"), &text);
+    };
+    asks("../spike");
+    stage
+        .run(&["lock", "other"])
+        .ends(2)
+        .says("`../spike`, which is included, has no `spack.lock` that can be read")
+        .says("other/spack.yaml:3");
+    stage.run(&["lock", "spike", "--solve-only"]).ends(0);
+    let container = stage.path("container_definitions/amd64/spike/container.lock");
+    assert!(!container.exists(), "it was only solved");
+    asks("../spike");
+    stage.run(&["lock", "other"]).ends(0);
+    let lock = SpackLockfile::parse(&stage.read(&format!("{own}/spack.lock"))).expect("a lock");
+    let [included] = lock.included.as_slice() else {
+        panic!("one environment: {:?}", lock.included)
+    };
+    let spike = SpackLockfile::parse(&stage.read(LOCK)).expect("a lock");
+    assert_eq!(included.roots, spike.roots);
+    assert!(included.path.starts_with('/') && included.path.ends_with("amd64/spike"));
+    // What is included is in the image, and another choice there makes another image here.
+    let container = stage.read(&format!("{own}/container.lock"));
+    assert!(container.contains("name = \"spike\""), "{container}");
+    stage.run(&["lock", "--check", "other"]).ends(0);
+    stage.write(LOCK, &stage.read(LOCK).replacen("}}", "}} ", 1));
+    stage.run(&["lock", "--check", "other"]).ends(2);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What resolving and making a base image needs of the world.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::event::{Event, Reporter};
@@ -11,6 +12,7 @@ use crate::openpgp::PublicKeys;
 use crate::registry::{RegistryClient, RegistrySettings};
 
 use super::debian::DebianSettings;
+use super::locked::LockedBase;
 
 /// The world as base images see it.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub struct BaseContext {
     pub apt_directory: PathBuf,
     /// Where distributions keep the keys of their archives: `/usr/share/keyrings`.
     pub keyring_directory: PathBuf,
+    /// What was decided by this context and those that were cloned from it, by what was asked.
+    decided: Arc<Mutex<HashMap<String, LockedBase>>>,
 }
 
 impl BaseContext {
@@ -61,7 +65,21 @@ impl BaseContext {
             sif_keys: PublicKeys::default(),
             apt_directory: "/etc/apt".into(),
             keyring_directory: "/usr/share/keyrings".into(),
+            decided: Arc::default(),
         }
+    }
+
+    /// What was decided when this was asked before.
+    pub(super) fn decided(&self, question: &str) -> Option<LockedBase> {
+        let decided = self.decided.lock();
+        let decided = decided.unwrap_or_else(PoisonError::into_inner);
+        decided.get(question).cloned()
+    }
+
+    pub(super) fn remember(&self, question: String, base: LockedBase) {
+        let decided = self.decided.lock();
+        let mut decided = decided.unwrap_or_else(PoisonError::into_inner);
+        decided.insert(question, base);
     }
 
     pub(crate) fn warn(&self, text: impl Into<String>) {

@@ -113,6 +113,18 @@ impl LockedBase {
         }
     }
 
+    /// What people call it, without what pins it: `docker://debian:12`, `debian bookworm`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Registry(image) => format!("docker://{}", image.reference),
+            Self::Layout(image) => format!("oci:{}", image.reference),
+            Self::Rootfs(rootfs) => format!("rootfs:{}", rootfs.file),
+            Self::Scratch => "scratch".to_owned(),
+            Self::Debian(debian) => format!("{} {}", debian.origin, debian.suite),
+        }
+    }
+
     /// The same with the layer that was made of it, so that a later run can tell that it made the
     /// same one. Only a Debian base learns something here: the others name their layers already.
     #[must_use]

@@ -13,6 +13,7 @@ pub mod debian;
 mod gzip;
 mod image;
 pub mod images;
+mod libc;
 mod locked;
 mod rootfs;
 mod source;
@@ -32,6 +33,7 @@ use crate::registry::RegistryError;
 pub use context::BaseContext;
 pub use debian::DebianError;
 pub use image::BaseImageError;
+pub use libc::libc;
 pub use locked::{LockedBase, LockedDebian, LockedImage, LockedLayer, LockedPackage, LockedRootfs};
 pub use rootfs::RootfsError;
 pub use source::{BaseArchitecture, BaseSource, BaseSourceError};
@@ -132,6 +134,26 @@ pub async fn resolve(
         BaseSource::Scratch => LockedBase::Scratch,
         BaseSource::Debian => LockedBase::Debian(debian::resolve(architecture, context).await?),
     })
+}
+
+/// The same, once for all that share a [`BaseContext`]: what follows from the decision in one run follows from the same one.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_once(
+    source: &BaseSource,
+    architecture: BaseArchitecture,
+    context: &BaseContext,
+) -> Result<LockedBase, BaseError> {
+    let debian = context.debian.as_ref();
+    let debian = debian.filter(|_| *source == BaseSource::Debian);
+    let question = format!("{architecture} {source} {debian:?}");
+    if let Some(decided) = context.decided(&question) {
+        return Ok(decided);
+    }
+    let decided = resolve(source, architecture, context).await?;
+    context.remember(question, decided.clone());
+    Ok(decided)
 }
 
 /// The base that was decided.

@@ -381,3 +381,28 @@ async fn an_image_of_a_registry_is_pinned_and_its_layers_stay_there() {
         .expect_err("asks the registry");
     assert!(error.to_string().contains("offline"), "{error}");
 }
+
+#[tokio::test]
+async fn the_c_library_of_a_base_is_looked_for_once() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let context = context(folder.path());
+    let mut tar = TarWriter::new(Vec::new());
+    let linker = Entry::file("lib/ld-musl-x86_64.so.1", 0o755, 0, 3);
+    tar.append_bytes(&linker, b"elf").expect("memory");
+    let path = folder.path().join("root.tar");
+    std::fs::write(&path, tar.finish().expect("memory")).expect("writable");
+    let source = BaseSource::Rootfs("root.tar".into());
+    let locked = resolve_once(&source, BaseArchitecture::Amd64, &context)
+        .await
+        .expect("a tar");
+    let found = libc(&locked, &context).await.expect("a base");
+    assert_eq!(found.map(|it| it.name).as_deref(), Some("musl"));
+    std::fs::remove_file(&path).expect("it is there");
+    let again = libc(&locked, &context).await.expect("remembered");
+    assert_eq!(again.map(|it| it.name).as_deref(), Some("musl"));
+    // What was decided is not decided again, though the file is gone.
+    let again = resolve_once(&source, BaseArchitecture::Amd64, &context).await;
+    assert_eq!(again.expect("remembered"), locked);
+    let nothing = libc(&LockedBase::Scratch, &context).await.expect("nothing");
+    assert_eq!(nothing, None);
+}

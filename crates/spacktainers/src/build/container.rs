@@ -232,7 +232,7 @@ fn version(wanted: &[Wanted], lock: &SpackLockfile) -> Option<String> {
 }
 
 /// A file's text, if there is such a file.
-fn read(path: &Path) -> Result<Option<String>, ContainerError> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, ContainerError> {
     let read_error = |source| ContainerError::Read {
         path: path.to_owned(),
         source,

@@ -209,7 +209,7 @@ async fn find_base(
     }
     let locked = match input.before {
         Some(before) => before.base.clone(),
-        None => base::resolve(input.base, input.architecture, &context).await?,
+        None => base::resolve_once(input.base, input.architecture, &context).await?,
     };
     let base = base::materialise(&locked, &context).await?;
     let locked = match &base.made {

@@ -51,7 +51,7 @@ pub use gather::{Gathered, Supply};
 pub(crate) use gather::{bring, built, unusable};
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
-pub use solve::{SolveError, known, solve};
+pub use solve::{SolveError, known, libc, solve};
 
 /// What the author and the project say about one container.
 pub struct BuildInput<'a> {

@@ -15,6 +15,10 @@ mod base_record;
 mod search;
 mod tree;
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 pub use base_record::{BaseRecord, BaseScanError, scan_base};
 pub use search::{Needs, check, glibc_floor};
 pub use tree::Tree;
@@ -41,6 +45,25 @@ pub struct TooOldGlibc {
     pub package: String,
     /// One file of it that does.
     pub file: String,
+}
+
+/// A C library, which programs that were built against a newer one do not run with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Libc {
+    /// `glibc` or `musl`, as Spack calls the packages.
+    pub name: String,
+    /// Its version; none if it is not known.
+    pub version: Option<String>,
+}
+
+/// `glibc 2.36`
+impl fmt::Display for Libc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{} {version}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
 }
 
 /// What the check found.

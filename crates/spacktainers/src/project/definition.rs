@@ -11,6 +11,7 @@ use spack_format::yaml::SourceId;
 
 use super::discover::Form;
 use super::finish::Finish;
+use super::included::IncludedEnvironment;
 use super::{ArchitectureSettings, Settings};
 use crate::base::{BaseArchitecture, BaseSource};
 use crate::diagnostic::Diagnostic;
@@ -55,6 +56,8 @@ pub struct SpackDefinition {
     pub env_vars: Modifications,
     /// `modules:prefix_inspections`, or Spack's own.
     pub inspections: PrefixInspections,
+    /// Environments that it includes (`include_concrete`).
+    pub included: Vec<IncludedEnvironment>,
     /// What finishes the image: files that the definition lists, `container.toml`, then `Dockerfile.epilogue`.
     pub finish: Vec<Finish>,
     /// Debian packages that its base has besides those of the settings.

@@ -12,7 +12,7 @@ use super::discover::{Candidate, Form, discover};
 use super::finish::{CONTAINER_FILE, Finish, of_epilogue, read_container, read_epilogue};
 use super::{
     Definition, DefinitionKind, EPILOGUE_FILE, Project, ProjectError, SETTINGS_FILE, Settings,
-    SpackDefinition, copied_files,
+    SpackDefinition, copied_files, included,
 };
 use crate::base::BaseSource;
 use crate::diagnostic::{Diagnostic, Sources};
@@ -268,6 +268,8 @@ impl Loader<'_> {
             );
         }
         let views = views(&own, settings, &mut self.faults);
+        let folder = candidate.file.parent().unwrap_or(self.folder);
+        let environments = included::included(&manifest, folder, &mut self.faults);
         let (mut finish, base_packages) = self.finish(candidate, settings);
         if let Some(copies) = copied_files::read(text, source, &mut self.faults) {
             let folder = copied_files::folder(self.folder);
@@ -287,6 +289,8 @@ impl Loader<'_> {
                 Some((name.as_str(), self.sources.get(*source)?.text.as_str()))
             })
             .collect();
+        let locks = environments.iter().filter_map(|it| it.lock.as_ref());
+        inputs.extend(locks.map(|it| ("included", it.text.as_str())));
         let files: Vec<String> = finish.iter().map(of_files).collect();
         for (it, files) in finish.iter().zip(&files) {
             let text = self.sources.get(it.source).map(|it| it.text.as_str());
@@ -305,6 +309,7 @@ impl Loader<'_> {
             env_vars: env_vars(&environment),
             inspections: inspections(&environment),
             environment,
+            included: environments,
             finish,
             base_packages,
             digest,

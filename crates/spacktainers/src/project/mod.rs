@@ -21,6 +21,7 @@ mod deffile_faults;
 mod definition;
 mod discover;
 mod finish;
+mod included;
 mod load;
 mod publish_settings;
 mod settings;
@@ -41,6 +42,7 @@ pub(crate) use copied_files::for_spack;
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
 pub use finish::{CONTAINER_FILE, Finish};
+pub use included::{IncludedEnvironment, IncludedLock};
 pub use publish_settings::PublishSettings;
 pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,

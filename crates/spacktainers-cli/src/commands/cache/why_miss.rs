@@ -35,6 +35,7 @@ pub(super) fn run(args: &WhyMissArgs, context: &Context) -> Result<Exit, Failure
         family: architecture.processor_family(),
         target: target.as_deref(),
         libc: None,
+        included: &[],
         explains: true,
     };
     let known = block_on(async {

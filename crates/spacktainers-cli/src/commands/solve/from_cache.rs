@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spacktainers::build::{self, ErrorKind, SolveError};
 use spacktainers::index::KnownSpecs;
 use spacktainers::project::{Definition, Project};
-use spacktainers::resolve::from_cache::{ChosenRoot, Resolution};
+use spacktainers::resolve::from_cache::{BaseLibc, ChosenRoot, Resolution};
 use tokio::sync::OnceCell;
 use tokio::task::block_in_place;
 
@@ -29,6 +29,8 @@ pub(super) struct How {
     pub(super) is_written: bool,
     /// Whether it is shown what was chosen from what.
     pub(super) is_explained: bool,
+    /// Whether the base image that was decided before stays.
+    pub(super) keeps_base: bool,
 }
 
 impl<'a> Solver<'a> {
@@ -54,10 +56,11 @@ impl<'a> Solver<'a> {
             .map_err(|error| self.failure(definition, error))?;
         let architecture = definition.architecture;
         let settings = self.project.settings.architecture(architecture);
-        let resolution = block_in_place(|| {
-            build::solve(spack, architecture, &settings, known, how.is_explained)
-        })
-        .map_err(|error| self.failure(definition, error))?;
+        let libc = build::libc(definition, &settings, how.keeps_base, &world).await;
+        let (libc, explains) = (libc.as_ref(), how.is_explained);
+        let resolution =
+            block_in_place(|| build::solve(spack, architecture, &settings, libc, known, explains))
+                .map_err(|error| self.failure(definition, error))?;
         if how.is_written {
             let path = definition.spack_lock();
             write_whole(&path, &resolution.lock).map_err(|error| {
@@ -66,7 +69,7 @@ impl<'a> Solver<'a> {
                 Failure::new(Exit::Fault, why)
             })?;
         }
-        self.tell(definition, &resolution, how);
+        self.tell(definition, &resolution, libc, how);
         Ok(())
     }
 
@@ -78,10 +81,7 @@ impl<'a> Solver<'a> {
             ErrorKind::Refused => Exit::Refused,
             ErrorKind::Unverified => Exit::Unverified,
         };
-        let details = match &error {
-            SolveError::Resolve(error) => error.details(&self.project.sources),
-            SolveError::Index(_) => Vec::new(),
-        };
+        let details = error.details(&self.project.sources);
         let hint = match &error {
             SolveError::Resolve(error) if error.is_missing() => Some(
                 "ask for less, or have Spack build what is missing and push it to one of the mirrors",
@@ -101,7 +101,13 @@ impl<'a> Solver<'a> {
         failure
     }
 
-    fn tell(&self, definition: &Definition, resolution: &Resolution, how: How) {
+    fn tell(
+        &self,
+        definition: &Definition,
+        resolution: &Resolution,
+        libc: Option<&BaseLibc>,
+        how: How,
+    ) {
         if self.context.json {
             let roots: Vec<Value> = resolution.roots.iter().map(document).collect();
             let document = json!({
@@ -109,10 +115,14 @@ impl<'a> Solver<'a> {
                 "container": definition.name,
                 "arch": definition.architecture.as_str(),
                 "lock": how.is_written.then(|| definition.spack_lock().display().to_string()),
+                "libc": libc.map(|it| json!({"base": it.base, "name": it.libc.name, "version": it.libc.version})),
                 "roots": roots,
             });
             printer::out(&document.to_string());
         } else if how.is_explained {
+            if let Some(BaseLibc { libc, base }) = libc {
+                printer::out(&format!("the base image {base} has {libc}"));
+            }
             for root in &resolution.roots {
                 lines(root).iter().for_each(|line| printer::out(line));
                 let excluded = root.excluded.iter();

@@ -27,6 +27,8 @@ pub(super) struct Wish {
     is_update: bool,
     /// Whether it is shown what was chosen from what.
     is_explained: bool,
+    /// Whether the base image is decided anew.
+    is_base_updated: bool,
     /// Whether Spack is asked although it has solved the same before.
     is_asked_again: bool,
 }
@@ -37,6 +39,7 @@ impl Wish {
             with: args.with,
             is_update: args.update || args.with.is_some(),
             is_explained: args.explain,
+            is_base_updated: args.update_base,
             is_asked_again: args.again,
         }
     }
@@ -65,6 +68,7 @@ pub(super) async fn locks<'p>(
                 let how = from_cache::How {
                     is_written: wish.is_update || !definition.spack_lock().exists(),
                     is_explained: wish.is_explained,
+                    keeps_base: !wish.is_base_updated,
                 };
                 match cache.solve(definition, how).await {
                     Ok(()) => {}

@@ -224,7 +224,10 @@ impl<'a, 'k> Pool<'a, 'k> {
             place: root.place,
             candidate: self.nodes.title(clash.candidate),
             needs: self.nodes.title(clash.needs),
-            chosen: self.nodes.title(clash.chosen),
+            chosen: match clash.chosen {
+                Some(chosen) => self.nodes.title(chosen),
+                None => "another one of an included environment".to_owned(),
+            },
         }
     }
 

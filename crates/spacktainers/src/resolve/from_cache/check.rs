@@ -8,10 +8,10 @@ use spack_format::concrete::DepTypes;
 use spack_format::spec::{Spec, Variant, VariantSet};
 use spack_format::version::Version;
 
-use super::Request;
 use super::nodes::Nodes;
 use super::reason::{Reason, differences};
 use super::rules::{Group, GroupKind, Rules};
+use super::{BaseLibc, Request};
 use crate::index::SpecId;
 
 /// C libraries, which are never taken from a cache: the image has its own.
@@ -120,19 +120,7 @@ impl<'a, 'k> Checker<'a, 'k> {
     fn external(&self, id: SpecId) -> Option<Reason> {
         let name = self.nodes.name_of(id);
         if self.is_libc(id) {
-            let libc = self.request.libc?;
-            let own = self.nodes.version_text(id);
-            let is_newer = || {
-                let (own, image) = (
-                    Version::parse(own).ok()?,
-                    Version::parse(&libc.version).ok()?,
-                );
-                Some(own > image)
-            };
-            let fits = libc.name == name && is_newer() != Some(true);
-            let is = format!("is of a {name} {own}");
-            let asked = format!("{} {} or older", libc.name, libc.version);
-            return (!fits).then(|| Reason::fact(is).asked("the base image", None, &asked));
+            return self.libc(id);
         }
         if self.is_unconfigured(id) {
             return None;
@@ -151,6 +139,31 @@ impl<'a, 'k> Checker<'a, 'k> {
             let rule = format!("packages:{name}:externals");
             Reason::fact(is).asked(&rule, None, "for another one")
         })
+    }
+
+    /// The C library must be that of the image, or an older one of the same kind in the same place.
+    /// [Spack: `libc_is_compatible` in `solver/asp.py`, there with the host's]
+    fn libc(&self, id: SpecId) -> Option<Reason> {
+        let BaseLibc { libc, base } = self.request.libc?;
+        let (name, own) = (self.nodes.name_of(id), self.nodes.version_text(id));
+        let prefix = self.nodes.known.text(self.nodes.known.get(id).prefix);
+        let is_newer = || {
+            let image = Version::parse(libc.version.as_deref()?).ok()?;
+            Some(Version::parse(own).ok()? > image)
+        };
+        let is = if libc.name != name || is_newer() == Some(true) {
+            format!("is {name} {own}")
+        } else if !["", "/", "/usr"].contains(&prefix) {
+            format!("is a {name} in `{prefix}`")
+        } else {
+            return None;
+        };
+        let rule = format!("the base image {base}");
+        let asked = match libc.version {
+            Some(_) => format!("for {libc} or older, which is its own"),
+            None => format!("for {libc}, which is its own"),
+        };
+        Some(Reason::fact(is).asked(&rule, None, &asked))
     }
 
     fn machine(&self, id: SpecId, reasons: &mut Vec<Reason>) {

@@ -47,6 +47,14 @@ pub enum ResolveError {
     /// No solution was found, and not why.
     #[error("the build caches hold no specs for all roots that go together")]
     Undecided,
+    /// Splices are asked for, which only Spack makes.
+    #[error(
+        "`concretizer:splice` asks for other dependencies under specs of the caches, which only Spack decides about"
+    )]
+    Splices {
+        /// Where.
+        place: Span,
+    },
     /// More roots than are unified.
     #[error("{count} specs are more than the {most} that can be unified")]
     TooManyRoots {
@@ -98,12 +106,13 @@ pub struct Nearest {
 const MOST_REASONS: usize = 3;
 
 impl ResolveError {
-    /// Whether packages are missing: building them would help.
+    /// Whether the caches do not have the answer, and Spack may: packages are missing, and building them would help; or
+    /// there would have to be splices.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(
             self,
-            Self::NoCandidate(_) | Self::Clash { .. } | Self::Undecided
+            Self::NoCandidate(_) | Self::Clash { .. } | Self::Undecided | Self::Splices { .. }
         )
     }
 
@@ -112,7 +121,7 @@ impl ResolveError {
     pub fn details(&self, sources: &Sources) -> Vec<String> {
         match self {
             Self::NoCandidate(roots) => roots.iter().flat_map(|it| it.details(sources)).collect(),
-            Self::Clash { place, .. } | Self::Spec { place, .. } => {
+            Self::Clash { place, .. } | Self::Spec { place, .. } | Self::Splices { place } => {
                 let at = sources.locate(*place);
                 let at = at.map(|at| format!("asked for at {}:{}", at.path.display(), at.line));
                 at.into_iter().collect()

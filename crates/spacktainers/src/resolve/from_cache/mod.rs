@@ -27,6 +27,7 @@ mod cost;
 mod error;
 mod nodes;
 mod output;
+mod providers;
 mod reason;
 mod rules;
 mod search;
@@ -37,6 +38,7 @@ use std::collections::HashSet;
 
 use spack_format::dag_hash::DagHash;
 use spack_format::environment::{Environment, Unify, UserSpec};
+use spack_format::lockfile::SpackLockfile;
 use spack_format::spec::Spec;
 use spack_format::yaml::Span;
 
@@ -49,6 +51,7 @@ use self::nodes::Nodes;
 use self::rules::Rules;
 use self::search::{Candidate, Clash, Search};
 use crate::index::{KnownSpecs, SpecId};
+use crate::libraries::Libc;
 
 /// The most roots that are unified: the search goes one level down per root.
 const MOST_UNIFIED: usize = 1_000;
@@ -66,18 +69,31 @@ pub struct Request<'a> {
     pub target: Option<&'a str>,
     /// The C library of the image: what was built against a newer one cannot be chosen. None if it is not known; then it
     /// is found out when the image is checked.
-    pub libc: Option<&'a Libc>,
+    pub libc: Option<&'a BaseLibc>,
+    /// Solved environments that are included (`include_concrete`): with `unify: true` the roots go together with theirs.
+    pub included: &'a [Included<'a>],
     /// Whether to find out, too, why other specs do not fit: [`ChosenRoot::excluded`].
     pub explains: bool,
 }
 
-/// A C library.
+/// A solved environment whose decisions are taken over.
+#[derive(Debug, Clone, Copy)]
+pub struct Included<'a> {
+    /// Its folder, as it stands in locks.
+    pub path: &'a str,
+    /// The text of its `spack.lock`.
+    pub text: &'a str,
+    /// The same, read.
+    pub lock: &'a SpackLockfile,
+}
+
+/// The C library of a base image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Libc {
-    /// `glibc` or `musl`.
-    pub name: String,
-    /// Its version.
-    pub version: String,
+pub struct BaseLibc {
+    /// What it is.
+    pub libc: Libc,
+    /// What people call the base image: `debian bookworm`.
+    pub base: String,
 }
 
 /// What was chosen.
@@ -144,9 +160,12 @@ struct Root {
 pub fn resolve(request: &Request<'_>, known: &KnownSpecs) -> Result<Resolution, ResolveError> {
     let rules = Rules::read(request.environment);
     let nodes = Nodes::new(known);
-    let roots = roots(request, &rules)?;
+    let roots = roots(request)?;
     if roots.is_empty() {
         return Err(ResolveError::Empty);
+    }
+    if let Some(place) = rules.splices {
+        return Err(ResolveError::Splices { place });
     }
     let unify = request.environment.unify();
     if unify != Unify::Separately && roots.len() > MOST_UNIFIED {
@@ -160,13 +179,13 @@ pub fn resolve(request: &Request<'_>, known: &KnownSpecs) -> Result<Resolution, 
     loop {
         let pool = Pool::new(&nodes, &rules, request, &forged, &roots);
         let candidates = pool.candidates()?;
-        let chosen = choose(&pool, &candidates, unify)?;
+        let chosen = choose(&pool, &candidates, request, unify)?;
         let ids: Vec<SpecId> = chosen
             .iter()
             .zip(&candidates)
             .map(|(number, candidates)| candidates[*number].id)
             .collect();
-        match output::lock(&nodes, &roots, &ids)? {
+        match output::lock(&nodes, &roots, &ids, request.included)? {
             output::Output::Lock(lock) => {
                 return Ok(Resolution {
                     roots: pool.explained(&candidates, &chosen),
@@ -181,7 +200,7 @@ pub fn resolve(request: &Request<'_>, known: &KnownSpecs) -> Result<Resolution, 
     }
 }
 
-fn roots(request: &Request<'_>, rules: &Rules) -> Result<Vec<Root>, ResolveError> {
+fn roots(request: &Request<'_>) -> Result<Vec<Root>, ResolveError> {
     let mut roots: Vec<Root> = Vec::new();
     for user in request.specs {
         let spec = Spec::parse(&user.text).map_err(|fault| ResolveError::Spec {
@@ -194,7 +213,7 @@ fn roots(request: &Request<'_>, rules: &Rules) -> Result<Vec<Root>, ResolveError
             continue;
         }
         roots.push(Root {
-            spec: rules.expanded(spec),
+            spec,
             text: user.text.clone(),
             canonical,
             place: user.span,
@@ -219,6 +238,7 @@ fn recorded(spec: &Spec, text: &str) -> String {
 fn choose(
     pool: &Pool<'_, '_>,
     candidates: &[Vec<Candidate>],
+    request: &Request<'_>,
     unify: Unify,
 ) -> Result<Vec<usize>, ResolveError> {
     let search = |candidates: &[Vec<Candidate>], may_skip| {
@@ -235,7 +255,11 @@ fn choose(
     match unify {
         Unify::Separately => Ok(vec![0; candidates.len()]),
         Unify::Together => {
-            let (_, choice) = search(candidates, false).map_err(refused)?;
+            let (_, choice) =
+                Search::new(pool.nodes, &pool.ranking, &pool.checker, candidates, false)
+                    .beside(request.included)
+                    .run()
+                    .map_err(refused)?;
             Ok(choice.into_iter().map(Option::unwrap_or_default).collect())
         }
         Unify::WhenPossible => {

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use spack_format::concrete::{ConcreteSpec, DepTypes};
 use spack_format::dag_hash::{HashVerdict, verify};
-use spack_format::lockfile::{self, Root as LockRoot};
+use spack_format::lockfile::{self, IncludedLock, Root as LockRoot};
 
 use super::nodes::Nodes;
-use super::{ResolveError, Root};
+use super::{Included, ResolveError, Root};
 use crate::index::SpecId;
 
 pub(super) enum Output {
@@ -22,6 +22,7 @@ pub(super) fn lock(
     nodes: &Nodes<'_>,
     roots: &[Root],
     chosen: &[SpecId],
+    included: &[Included<'_>],
 ) -> Result<Output, ResolveError> {
     let mut read: HashMap<SpecId, ConcreteSpec> = HashMap::new();
     let mut order: Vec<SpecId> = Vec::new();
@@ -69,7 +70,15 @@ pub(super) fn lock(
         .iter()
         .filter(|it| kept.contains(it))
         .filter_map(|it| read.get(it));
-    Ok(Output::Lock(lockfile::to_text(&lock_roots, specs)?))
+    let included: Vec<IncludedLock<'_>> = included
+        .iter()
+        .map(|it| IncludedLock {
+            path: it.path,
+            text: it.text,
+        })
+        .collect();
+    let text = lockfile::to_text_including(&lock_roots, specs, &included)?;
+    Ok(Output::Lock(text))
 }
 
 /// Whether a spec is not what its hash says. What newer Spacks wrote again in good faith is no sign of that.

@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 
-use spack_format::environment::{Environment, is_placeholder};
-use spack_format::spec::{Dependency, Spec};
+use spack_format::environment::{Environment, Toolchains, is_placeholder};
+use spack_format::spec::Spec;
 use spack_format::yaml::{Mapping, Node, Span};
+
+use super::providers;
 
 /// The rules of an environment. Texts that are no specs, and placeholders that something else fills in, are left out:
 /// they were told when the project was read.
@@ -15,12 +17,14 @@ pub(super) struct Rules {
     packages: HashMap<String, PackageRules>,
     all: PackageRules,
     /// Names that specs may use after `%`.
-    toolchains: HashMap<String, Vec<Dependency>>,
+    toolchains: Toolchains,
     /// `concretizer:reuse`: what candidates must and must not be.
     pub(super) reuse: Filters,
     /// `packages:all:target`, best first.
     pub(super) targets: Vec<Spec>,
     providers: HashMap<String, Vec<Spec>>,
+    /// Where splices are asked for.
+    pub(super) splices: Option<Span>,
 }
 
 #[derive(Debug, Default)]
@@ -76,11 +80,10 @@ pub(super) struct Filters {
 
 impl Rules {
     pub(super) fn read(environment: &Environment) -> Self {
-        let mut rules = Self::default();
-        for entry in entries(environment.section("toolchains")) {
-            let parts = toolchain(&entry.value);
-            rules.toolchains.insert(entry.key.text.clone(), parts);
-        }
+        let mut rules = Self {
+            toolchains: Toolchains::of(environment),
+            ..Self::default()
+        };
         for entry in entries(environment.section("packages")) {
             let name = &entry.key.text;
             let package = rules.package(name, &entry.value);
@@ -97,7 +100,13 @@ impl Rules {
                 rules.packages.insert(name.clone(), package);
             }
         }
+        for (name, specs) in providers::defaults() {
+            let specs = specs.iter().filter_map(|it| Spec::parse(it).ok());
+            let listed = rules.providers.entry(name.to_owned()).or_default();
+            listed.extend(specs);
+        }
         rules.reuse = rules.filters(environment);
+        rules.splices = splices(environment);
         rules
     }
 
@@ -176,25 +185,9 @@ impl Rules {
         if is_placeholder(text) {
             return None;
         }
-        Spec::parse(text).ok().map(|it| self.expanded(it))
-    }
-
-    /// Replaces toolchains by what they stand for.
-    pub(super) fn expanded(&self, mut spec: Spec) -> Spec {
-        if self.toolchains.is_empty() {
-            return spec;
-        }
-        for dependency in std::mem::take(&mut spec.dependencies) {
-            let toolchain = dependency.spec.name.as_ref().filter(|_| dependency.direct);
-            match toolchain.and_then(|name| self.toolchains.get(name)) {
-                Some(parts) => spec.dependencies.extend(parts.iter().cloned()),
-                None => spec.dependencies.push(Dependency {
-                    spec: self.expanded(dependency.spec),
-                    ..dependency
-                }),
-            }
-        }
-        spec
+        let mut spec = Spec::parse(text).ok()?;
+        self.toolchains.expand(&mut spec).ok()?;
+        Some(spec)
     }
 
     /// `concretizer:reuse` for build caches. Whether Spack may reuse at all is not looked at: nothing but what caches hold
@@ -263,10 +256,20 @@ impl Rules {
         own.iter().chain(&self.all.variants)
     }
 
-    /// Providers of a virtual package, best first.
+    /// Providers of a virtual package, best first: those of the configuration, then Spack's.
     pub(super) fn providers(&self, name: &str) -> &[Spec] {
         self.providers.get(name).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Where `concretizer:splice` asks for any.
+fn splices(environment: &Environment) -> Option<Span> {
+    let splice = environment.section("concretizer")?.get("splice")?;
+    let explicit = splice.get("explicit").and_then(Node::as_sequence);
+    let first = explicit.and_then(<[Node]>::first).map(|it| it.span);
+    let automatic = splice.get("automatic");
+    let automatic = automatic.filter(|it| it.as_bool() == Some(true));
+    first.or_else(|| automatic.map(|it| it.span))
 }
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &spack_format::yaml::Entry> {
@@ -285,24 +288,4 @@ fn targets(node: &Node) -> Vec<Spec> {
     texts(node)
         .filter_map(|(text, _)| Spec::parse(&format!("target={text}")).ok())
         .collect()
-}
-
-/// What a toolchain stands for: a spec, or specs with conditions.
-fn toolchain(node: &Node) -> Vec<Dependency> {
-    let parsed = |node: &Node| node.as_str().and_then(|it| Spec::parse(it).ok());
-    if let Some(spec) = parsed(node) {
-        return spec.dependencies;
-    }
-    let mut out = Vec::new();
-    for item in node.as_sequence().unwrap_or_default() {
-        let Some(spec) = item.get("spec").and_then(parsed) else {
-            continue;
-        };
-        let when = item.get("when").and_then(parsed).map(Box::new);
-        out.extend(spec.dependencies.into_iter().map(|it| Dependency {
-            when: when.clone().or(it.when),
-            ..it
-        }));
-    }
-    out
 }

@@ -7,8 +7,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use spack_format::concrete::DepTypes;
+use spack_format::concrete::{ConcreteSpec, DepTypes};
 
+use super::Included;
 use super::check::{Checker, LIBCS};
 use super::cost::{Cost, RUNTIME_LIBRARIES, Ranking, UNSOLVED};
 use super::nodes::Nodes;
@@ -40,9 +41,12 @@ pub(super) struct Clash {
     pub(super) candidate: SpecId,
     /// What that needs.
     pub(super) needs: SpecId,
-    /// What was chosen before instead.
-    pub(super) chosen: SpecId,
+    /// What was chosen before instead; nothing for what only an included environment has.
+    pub(super) chosen: Option<SpecId>,
 }
+
+/// Stands for a spec of an included environment that no index has.
+const OUTSIDE: SpecId = SpecId::new(u32::MAX);
 
 pub(super) struct Search<'a, 'k> {
     nodes: &'a Nodes<'k>,
@@ -51,6 +55,8 @@ pub(super) struct Search<'a, 'k> {
     roots: &'a [Vec<Candidate>],
     /// Whether roots may be left for later, which is worse than anything else.
     may_skip: bool,
+    /// What included environments have chosen.
+    included: Chosen,
     steps: u64,
     best: Option<(Cost, Vec<Option<usize>>)>,
     clash: Option<Clash>,
@@ -78,9 +84,45 @@ impl<'a, 'k> Search<'a, 'k> {
             checker,
             roots,
             may_skip,
+            included: Chosen::default(),
             steps: 0,
             best: None,
             clash: None,
+        }
+    }
+
+    /// With what these environments have chosen already, which counts like choices for other roots.
+    pub(super) fn beside(mut self, environments: &[Included<'_>]) -> Self {
+        for environment in environments {
+            let lock = environment.lock;
+            let closure = lock.specs.runtime_closure(lock.all_root_hashes());
+            for spec in closure.packages.into_iter().chain(closure.externals) {
+                self.include(spec);
+            }
+        }
+        self
+    }
+
+    fn include(&mut self, spec: &ConcreteSpec) {
+        let known = &self.nodes.known;
+        let id = |hash| known.find(hash).unwrap_or(OUTSIDE);
+        let is_free = |name: &str| RUNTIME_LIBRARIES.contains(&name) || LIBCS.contains(&name);
+        if id(&spec.hash) != OUTSIDE {
+            self.included.specs.insert(id(&spec.hash));
+        }
+        // Of a package that no index names there is nothing to choose.
+        if let Some(name) = known.symbol(&spec.name)
+            && !is_free(&spec.name)
+        {
+            self.included.packages.insert(name, id(&spec.hash));
+        }
+        for edge in &spec.edges {
+            if !edge.deptypes.intersects(DepTypes::RUNTIME) || is_free(&edge.name) {
+                continue;
+            }
+            for name in &edge.virtuals {
+                self.included.virtuals.insert(name.clone(), id(&edge.hash));
+            }
         }
     }
 
@@ -93,7 +135,10 @@ impl<'a, 'k> Search<'a, 'k> {
             .map(|(root, candidates)| (root, (0..candidates.len()).collect()))
             .collect();
         let choice = vec![None; self.roots.len()];
-        self.descend(&open, &Chosen::default(), Cost::default(), &choice);
+        let included = std::mem::take(&mut self.included);
+        if let Some(open) = self.narrowed(&open, &included) {
+            self.descend(&open, &included, Cost::default(), &choice);
+        }
         self.best.ok_or(self.clash)
     }
 
@@ -209,7 +254,7 @@ impl<'a, 'k> Search<'a, 'k> {
                             root: *root,
                             candidate: candidate.id,
                             needs,
-                            chosen: other,
+                            chosen: Some(other).filter(|it| *it != OUTSIDE),
                         });
                     }
                 }

@@ -40,7 +40,17 @@ impl World {
         &self,
         yaml: &str,
         target: Option<&str>,
-        libc: Option<&Libc>,
+        libc: Option<&BaseLibc>,
+    ) -> Result<Resolution, (ResolveError, Sources)> {
+        self.resolve_beside(yaml, target, libc, &[])
+    }
+
+    fn resolve_beside(
+        &self,
+        yaml: &str,
+        target: Option<&str>,
+        libc: Option<&BaseLibc>,
+        included: &[Included<'_>],
     ) -> Result<Resolution, (ResolveError, Sources)> {
         let mut sources = Sources::default();
         let id = sources.add("spack.yaml", yaml);
@@ -55,6 +65,7 @@ impl World {
             family: "x86_64",
             target,
             libc,
+            included,
             explains: true,
         };
         let first = resolve(&request, &self.known);
@@ -229,16 +240,14 @@ fn targets_and_c_libraries_are_those_of_the_image() {
         libc.clone(),
     ]);
     let asked = yaml(&["app"], "");
-    let image = |version: &str| Libc {
-        name: "glibc".to_owned(),
-        version: version.to_owned(),
-    };
+    let image = |version: &str| glibc(Some(version));
     for (target, libc, chosen) in [
         (None, None, Some("skylake_avx512")),
         (Some("x86_64_v3"), None, Some("x86_64_v3")),
         (Some("x86_64"), None, None),
         (Some("x86_64_v3"), Some(image("2.36")), Some("x86_64_v3")),
         (Some("x86_64_v3"), Some(image("2.31")), None),
+        (None, Some(glibc(None)), Some("skylake_avx512")),
     ] {
         let found = world.resolve_for(&asked, target, libc.as_ref());
         let found = found.ok().map(|it| {
@@ -413,4 +422,100 @@ fn the_small_environment_is_the_one_that_spack_made() {
         hashes
     };
     assert_eq!(packages(&ours), packages(&real));
+}
+
+fn glibc(version: Option<&str>) -> BaseLibc {
+    BaseLibc {
+        libc: Libc {
+            name: "glibc".to_owned(),
+            version: version.map(str::to_owned),
+        },
+        base: "debian bookworm".to_owned(),
+    }
+}
+
+#[test]
+fn what_needs_a_newer_c_library_than_the_base_has_is_left_out_and_told_of() {
+    let on = |version: &str, prefix: &str, app: &str| {
+        let libc = Node::new("glibc", version).external(prefix);
+        [Node::new("app", app).links(&libc, "libc"), libc]
+    };
+    let musl = Node::new("musl", "1.2").external("/usr");
+    let nodes = [
+        on("2.36", "/usr", "1.0").to_vec(),
+        on("2.39", "/usr", "2.0").to_vec(),
+        on("2.31", "/opt/glibc", "3.0").to_vec(),
+        vec![Node::new("app", "4.0").links(&musl, "libc"), musl],
+    ];
+    let world = World::new(&nodes.concat());
+    let base = glibc(Some("2.36"));
+    let chosen = world.resolve_for(&yaml(&["app"], ""), None, Some(&base));
+    assert_eq!(titles(&chosen.expect("one fits")), ["app@1.0"]);
+    assert_eq!(world.titles(&yaml(&["app"], "")), ["app@4.0"]);
+    let refused = world.resolve_for(&yaml(&["app@2:"], ""), None, Some(&base));
+    let (error, sources) = refused.expect_err("all of them are newer");
+    let told = error.details(&sources).join("\n");
+    for text in [
+        "which is glibc 2.39; the base image debian bookworm asks for glibc 2.36 or older, which is its own",
+        "which is a glibc in `/opt/glibc`; the base image",
+        "which is musl 1.2; the base image",
+    ] {
+        assert!(told.contains(text), "`{text}` is not in\n{told}");
+    }
+}
+
+#[test]
+fn included_environments_have_chosen_already_and_are_taken_over() {
+    let world = sample();
+    let first = world.resolve(&yaml(&["tool"], "")).expect("a solution");
+    let lock = SpackLockfile::parse(&first.lock).expect("a lock");
+    let included = Included {
+        path: "/env/tools",
+        text: &first.lock,
+        lock: &lock,
+    };
+    // The tool is linked to the older `lib`, so that `app` must be as well.
+    let beside = |specs: &[&str], rest: &str| {
+        world.resolve_beside(&yaml(specs, rest), None, None, &[included])
+    };
+    let found = beside(&["app"], "").expect("a solution");
+    assert_eq!(titles(&found), ["app@2.0"]);
+    let read = SpackLockfile::parse(&found.lock).expect("a lock");
+    assert_eq!(read.included[0].path, "/env/tools");
+    assert_eq!(read.included[0].roots, lock.roots);
+    assert_eq!(read.all_root_hashes().len(), 2);
+    let apart = "  concretizer:\n    unify: false\n";
+    let found = beside(&["app"], apart).expect("a solution");
+    assert_eq!(titles(&found), ["app@develop"]);
+    let (error, _) = beside(&["app@develop"], "").expect_err("another `lib`");
+    assert!(matches!(error, ResolveError::Clash { .. }), "{error}");
+    // What no index has is in the way all the same.
+    let other = World::new(&[
+        Node::new("app", "1.0").links(&Node::new("lib", "3.0"), ""),
+        Node::new("lib", "3.0"),
+    ]);
+    let asked = yaml(&["app"], "");
+    let refused = other.resolve_beside(&asked, None, None, &[included]);
+    let (error, _) = refused.expect_err("another `lib`");
+    assert!(
+        error.to_string().contains("of an included environment"),
+        "{error}"
+    );
+}
+
+#[test]
+fn splices_are_left_to_spack() {
+    let world = sample();
+    for splice in [
+        "explicit: [{target: lib, replacement: lib@2, transitive: false}]",
+        "automatic: true",
+    ] {
+        let rest = format!("  concretizer:\n    splice:\n      {splice}\n");
+        let (error, sources) = world.resolve(&yaml(&["app"], &rest)).expect_err(splice);
+        assert!(matches!(error, ResolveError::Splices { .. }), "{error}");
+        assert!(error.is_missing(), "Spack is asked, where there is one");
+        assert!(error.details(&sources)[0].contains("spack.yaml:"));
+    }
+    let none = "  concretizer:\n    splice: {explicit: [], automatic: false}\n";
+    assert_eq!(world.titles(&yaml(&["app"], none)), ["app@develop"]);
 }

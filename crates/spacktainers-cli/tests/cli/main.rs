@@ -7,6 +7,7 @@
 //! - [`bases`]: the images that a project makes to build on;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`caching`]: build caches, against real Spack;
+//! - [`corpus`]: specs drawn from real locks, against real Spack;
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`installing`]: packages of build caches into install trees;
 //! - [`interruptions`]: killed runs, full disks;
@@ -25,6 +26,7 @@ mod apptainer;
 mod bases;
 mod building;
 mod caching;
+mod corpus;
 mod deffiles;
 mod epilogues;
 mod faults;

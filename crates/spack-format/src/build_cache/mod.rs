@@ -31,7 +31,7 @@ mod file_kind;
 mod key_index;
 mod mutable;
 pub mod oci;
-mod redistribution;
+mod recipe;
 mod spec_file;
 mod spec_file_text;
 pub mod v2;
@@ -43,8 +43,8 @@ pub use file_kind::{FileInspector, PrefixFinder, Relocatable};
 pub use key_index::{
     Fingerprint, FingerprintError, KeyIndexError, key_index_text, parse_key_index,
 };
-pub use mutable::{MutableSource, mutable_source};
-pub use redistribution::{Restriction, binary_restrictions};
+pub use mutable::{MutableSource, is_pinned, mutable_source};
+pub use recipe::{Restriction, binary_restrictions, version_branch};
 pub use spec_file::{SpecFile, SpecFileError};
 pub use spec_file_text::{PackageImage, package_config_text, spec_blob_text};
 

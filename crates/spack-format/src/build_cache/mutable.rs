@@ -40,20 +40,12 @@ pub fn mutable_source(spec: &ConcreteSpec) -> Option<MutableSource> {
     if let Some(path) = spec.variants.get("dev_path") {
         return Some(MutableSource::Folder(path.to_string()));
     }
-    if let Some(VariantValue::Single(commit)) = spec.variants.get("commit")
-        && is_commit(commit)
-    {
-        return None;
-    }
-    if spec.is_external() {
+    if spec.is_external() || is_pinned(spec) {
         return None;
     }
     let (reference, version) = spec.version.split_once('=').unwrap_or((&spec.version, ""));
     if let Some(reference) = reference.strip_prefix("git.") {
-        return (!is_commit(reference)).then(|| MutableSource::Reference(reference.to_owned()));
-    }
-    if is_commit(reference) {
-        return None;
+        return Some(MutableSource::Reference(reference.to_owned()));
     }
     let named = if version.is_empty() {
         reference
@@ -62,6 +54,15 @@ pub fn mutable_source(spec: &ConcreteSpec) -> Option<MutableSource> {
     };
     let is_branch = StandardVersion::parse(named).is_ok_and(|version| version.is_develop());
     is_branch.then(|| MutableSource::Branch(spec.version.clone()))
+}
+
+/// Whether a commit fixes the package's sources, be it as the version or as the variant `commit`.
+#[must_use]
+pub fn is_pinned(spec: &ConcreteSpec) -> bool {
+    let (reference, _) = spec.version.split_once('=').unwrap_or((&spec.version, ""));
+    let variant = spec.variants.get("commit");
+    is_commit(reference.strip_prefix("git.").unwrap_or(reference))
+        || matches!(variant, Some(VariantValue::Single(commit)) if is_commit(commit))
 }
 
 fn is_commit(text: &str) -> bool {

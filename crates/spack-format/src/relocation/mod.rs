@@ -12,9 +12,8 @@
 //! what is still there of the old prefixes ────────────────► [`foreign`]
 //! ```
 //!
-//! Everything here works on bytes that pass by: [`text::TextReplacer`] and [`c_string::CStringReplacer`] take a file in
-//! pieces of any size, and [`elf::relocate`] reads the few hundred bytes that it wants through [`elf::ReadAt`] and answers
-//! with a list of changes. No file has to be in memory.
+//! What Spack lists is in memory: [`c_string`] and the changes that [`elf::relocate`] answers with leave it where it is, and
+//! only texts are copied. What Spack does not list passes by [`foreign::ForeignScanner`] in pieces of any size.
 //!
 //! Wherever Spack changes a file in place, the bytes here are the same as Spack's. Where Spack calls `patchelf` because a
 //! path has become longer, the file is changed in a way of our own (see [`elf`]), and it says the same to the dynamic linker.

@@ -36,7 +36,7 @@ use crate::mirror::{Mirror, Put, SharedWriter, Versioned, When};
 use crate::openpgp;
 
 /// How often it is tried before others are too many.
-pub(super) const ATTEMPTS: u32 = 100;
+const ATTEMPTS: u32 = 100;
 
 /// How often it is looked whether something was lost. Where packages arrive without a pause there is always something.
 const LOOKS: u32 = 20;
@@ -79,33 +79,54 @@ pub async fn update_index(
     scope: IndexScope,
     context: &Context<'_>,
 ) -> Result<IndexReport, CacheError> {
-    let about = CacheError::about(format!("cannot update the index of {}", writer.url()));
     let key = v3::index_manifest_path(None);
-    let mut update = Update {
+    let update = Update {
         writer,
         key: &key,
         context,
+        scope,
         before: None,
         report: IndexReport::default(),
     };
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 {
+    settle(update, writer.url(), &key, context).await
+}
+
+/// An index that is being brought up to date while others may be doing so as well.
+pub(super) trait Attempt {
+    /// One attempt; false when another one is needed, because somebody else was faster. `number` begins at 0.
+    async fn attempt(&mut self, number: u32) -> Result<bool, CacheFault>;
+
+    /// What became of it.
+    fn report(self) -> IndexReport;
+}
+
+/// Tries until nobody was faster.
+pub(super) async fn settle<A: Attempt>(
+    mut update: A,
+    url: &str,
+    key: &str,
+    context: &Context<'_>,
+) -> Result<IndexReport, CacheError> {
+    let about = CacheError::about(format!("cannot update the index of {url}"));
+    for number in 0..ATTEMPTS {
+        if number > 0 {
             pause().await;
         }
-        match update.attempt(scope, attempt < LOOKS).await {
+        match update.attempt(number).await {
             Ok(true) => {
-                for (key, fault) in &update.report.skipped {
+                let report = update.report();
+                for (key, fault) in &report.skipped {
                     let warning = format!("{key} is not in the index: {fault}");
                     context.reporter.event(Event::Warning(warning));
                 }
-                return Ok(update.report);
+                return Ok(report);
             }
             Ok(false) => {}
             Err(fault) => return Err(about(fault)),
         }
     }
     Err(about(CacheFault::Contended {
-        key: key.clone(),
+        key: key.to_owned(),
         attempts: ATTEMPTS,
     }))
 }
@@ -115,16 +136,20 @@ struct Update<'u> {
     writer: &'u SharedWriter,
     key: &'u str,
     context: &'u Context<'u>,
+    scope: IndexScope,
     /// What the index had when it was first read.
     before: Option<BTreeSet<DagHash>>,
     report: IndexReport,
 }
 
-impl Update<'_> {
-    /// One attempt; false when another one is needed, because somebody else was faster. `look` for losses afterwards.
-    async fn attempt(&mut self, scope: IndexScope, look: bool) -> Result<bool, CacheFault> {
+impl Attempt for Update<'_> {
+    fn report(self) -> IndexReport {
+        self.report
+    }
+
+    async fn attempt(&mut self, number: u32) -> Result<bool, CacheFault> {
         let writer = self.writer;
-        let (mut builder, when, scope) = what_is_there(writer, self.key, scope).await?;
+        let (mut builder, when, scope) = what_is_there(writer, self.key, self.scope).await?;
         let indexed: BTreeSet<DagHash> = builder.packages().collect();
         let marks = writer.list(pending::FOLDER).await?;
         let manifests: Vec<String> = if scope == IndexScope::Pending {
@@ -151,7 +176,7 @@ impl Update<'_> {
                 return Ok(false);
             }
             self.report.is_written = true;
-            if look && self.is_lost(&record, &after).await? {
+            if number < LOOKS && self.is_lost(&record, &after).await? {
                 return Ok(false);
             }
         }
@@ -172,7 +197,9 @@ impl Update<'_> {
         }
         Ok(true)
     }
+}
 
+impl Update<'_> {
     /// Adds entries that the index does not have.
     async fn add_new(
         &mut self,

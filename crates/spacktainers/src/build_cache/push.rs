@@ -11,9 +11,7 @@ use oci_format::Digest;
 use spack_format::build_cache::v3::{
     self, BlobRecord, Compression, Manifest, SPEC_MEDIA_TYPE, TARBALL_MEDIA_TYPE,
 };
-use spack_format::build_cache::{
-    MAX_MANIFEST_BYTES, MutableSource, mutable_source, spec_blob_text,
-};
+use spack_format::build_cache::{MAX_MANIFEST_BYTES, MutableSource, spec_blob_text};
 use spack_format::concrete::{ConcreteSpec, DepTypes};
 use spack_format::dag_hash::DagHash;
 
@@ -144,7 +142,7 @@ pub(super) fn mutable_below(
     tree.specs()
         .closure([spec.hash], DepTypes::RUNTIME)
         .into_iter()
-        .find_map(|spec| Some((spec.to_string(), mutable_source(spec)?)))
+        .find_map(|spec| Some((spec.to_string(), tree.mutable_source(spec)?)))
 }
 
 async fn push(

@@ -22,8 +22,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use spack_format::build_cache::{BinaryDistribution, MAX_SPEC_FILE_BYTES, SpecFile};
+use spack_format::build_cache::{BinaryDistribution, MAX_SPEC_FILE_BYTES, MutableSource, SpecFile};
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes};
 use spack_format::dag_hash::DagHash;
 use spack_format::database::{BuildCacheIndex, INDEX_PATH};
@@ -52,6 +53,8 @@ pub struct InstallTree {
     mount: Option<Mount>,
     specs: ConcreteSpecs,
     records: HashMap<DagHash, Record>,
+    /// What was found out about sources: many packages need the same ones.
+    branches: Arc<Mutex<HashMap<DagHash, Option<MutableSource>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +131,7 @@ impl InstallTree {
             mount: mount.cloned(),
             specs,
             records,
+            branches: Arc::default(),
         })
     }
 

@@ -4,9 +4,12 @@
 //! `llnl/util/timer.py` of Spack 1.1; `pkg_name_to_pkg_dir` in `util/naming.py` for where recipes lie.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
 use serde::Deserialize;
-use spack_format::build_cache::{Restriction, binary_restrictions};
+use spack_format::build_cache::{
+    MutableSource, Restriction, binary_restrictions, is_pinned, mutable_source, version_branch,
+};
 use spack_format::concrete::ConcreteSpec;
 use spack_format::spec::{ConcreteIndex, Scratch, Spec};
 
@@ -50,6 +53,27 @@ impl InstallTree {
                 node.is_none_or(|node| index.satisfies(node, &wanted, &mut Scratch::default()))
             }
         })
+    }
+
+    /// Why the package's sources may change under its hash; nothing if they cannot. Besides its spec its recipe is asked, which
+    /// may give a branch any name: `version("3.1-next", branch="develop")`.
+    #[must_use]
+    pub fn mutable_source(&self, spec: &ConcreteSpec) -> Option<MutableSource> {
+        let branches = || self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = branches().get(&spec.hash).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let branch = || {
+            if spec.is_external() || is_pinned(spec) {
+                return None;
+            }
+            version_branch(&self.recipe(spec)?, &spec.version)?;
+            Some(MutableSource::Branch(spec.version.clone()))
+        };
+        let found = mutable_source(spec).or_else(branch);
+        branches().insert(spec.hash, found.clone());
+        found
     }
 
     /// The text of the recipe that the package was built by, as Spack keeps it in the prefix.

@@ -106,7 +106,7 @@ impl GpgKey {
     }
 }
 
-/// Runs `gpg` with `input`. It writes nothing before it has read all of that, but for a few lines about what it does.
+/// Runs `gpg` with `input`.
 fn run(home: Option<&Path>, arguments: &[&str], input: &[u8]) -> Result<Output, SignError> {
     let mut command = Command::new(PROGRAM);
     if let Some(home) = home {
@@ -121,12 +121,15 @@ fn run(home: Option<&Path>, arguments: &[&str], input: &[u8]) -> Result<Output, 
         .stderr(Stdio::piped())
         .spawn();
     let mut child = started.map_err(SignError::NoGpg)?;
-    let written = match child.stdin.take() {
-        Some(mut stdin) => stdin.write_all(input),
-        None => Ok(()),
-    };
-    let output = child.wait_with_output().map_err(SignError::NoGpg)?;
-    match written {
+    let stdin = child.stdin.take();
+    // It may write before it has read all of it.
+    let (written, output) = std::thread::scope(|scope| {
+        let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut it| it.write_all(input)));
+        let output = child.wait_with_output();
+        (writer.join(), output)
+    });
+    let output = output.map_err(SignError::NoGpg)?;
+    match written.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
         // It had enough and says why.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(SignError::NoGpg(error)),
         _ => Ok(output),

@@ -106,8 +106,12 @@ fn keys_of_gnupg_sign_with_its_agent_or_a_passphrase() {
     let key = key.expect("a key");
     assert_eq!(key.fingerprint(), fingerprint);
     signs(&key);
-    // The agent remembers.
-    signs(&home.source(&fingerprint, None).expect("a key"));
+    // The agent remembers. Texts may be longer than what pipes hold.
+    let key = home.source(&fingerprint, None).expect("a key");
+    signs(&key);
+    let long = "a line of a long text\n".repeat(20_000);
+    let signed = key.clear_sign(&long, SystemTime::now()).expect("signs");
+    assert!(signed.message.len() > long.len());
 
     // The same key in a file.
     let armoured = home.gpg(&[

@@ -21,9 +21,8 @@ use spack_format::database::{BuildCacheIndex, CacheIndexBuilder};
 
 use super::{RegistryCache, package_manifest};
 use crate::build_cache::error::{CacheError, CacheFault};
-use crate::build_cache::index::{ATTEMPTS, IndexReport, IndexScope, READ_AT_ONCE, blocking, pause};
+use crate::build_cache::index::{Attempt, IndexReport, IndexScope, READ_AT_ONCE, blocking, settle};
 use crate::build_cache::object::digest;
-use crate::event::Event;
 use crate::fetch::Context;
 use crate::registry::RegistryError;
 
@@ -50,33 +49,14 @@ impl RegistryCache {
         scope: IndexScope,
         context: &Context<'_>,
     ) -> Result<IndexReport, CacheError> {
-        let about = CacheError::about(format!("cannot update the index of {}", self.url));
-        let mut update = Update {
+        let update = Update {
             cache: self,
             context,
+            scope,
             before: None,
             report: IndexReport::default(),
         };
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                pause().await;
-            }
-            match update.attempt(scope).await {
-                Ok(true) => {
-                    for (tag, fault) in &update.report.skipped {
-                        let warning = format!("{tag} is not in the index: {fault}");
-                        context.reporter.event(Event::Warning(warning));
-                    }
-                    return Ok(update.report);
-                }
-                Ok(false) => {}
-                Err(fault) => return Err(about(fault)),
-            }
-        }
-        Err(about(CacheFault::Contended {
-            key: INDEX_TAG.to_owned(),
-            attempts: ATTEMPTS,
-        }))
+        settle(update, &self.url, INDEX_TAG, context).await
     }
 
     /// What the index says; nothing where there is none.
@@ -118,14 +98,19 @@ impl RegistryCache {
 struct Update<'u> {
     cache: &'u RegistryCache,
     context: &'u Context<'u>,
+    scope: IndexScope,
     /// What the index had when it was first read.
     before: Option<BTreeSet<DagHash>>,
     report: IndexReport,
 }
 
-impl Update<'_> {
-    /// One attempt; false when another one is needed, because somebody else wrote as well.
-    async fn attempt(&mut self, scope: IndexScope) -> Result<bool, CacheFault> {
+impl Attempt for Update<'_> {
+    fn report(self) -> IndexReport {
+        self.report
+    }
+
+    async fn attempt(&mut self, _: u32) -> Result<bool, CacheFault> {
+        let scope = self.scope;
         let anew = scope == IndexScope::Rebuild && !self.report.is_written;
         let there = if anew {
             Before {
@@ -179,7 +164,9 @@ impl Update<'_> {
             .all(|(hash, tag)| after.contains(hash) || seen.contains(tag));
         Ok(has_all && self.cache.version().await? == Some(ours))
     }
+}
 
+impl Update<'_> {
     /// Adds packages that the index does not have.
     async fn add_new(
         &mut self,

@@ -162,6 +162,16 @@ async fn what_may_change_under_its_hash_is_pushed_only_when_asked_for() {
             "{pushed:?}"
         );
     }
+    // A branch that only the recipe knows as one.
+    let next = Stage::with(&[("lib", "1.0-next", &[]), ("app", "2.0", &["lib"])]);
+    let recipe = ".spack/repos/spack_repo/builtin/packages/lib";
+    let folder = next.prefix("lib", "1.0-next").join(recipe);
+    fs::create_dir_all(&folder).expect("makes");
+    let text = "class Lib(Package):\n    version('1.0-next', branch='next')\n";
+    fs::write(folder.join("package.py"), text).expect("writes");
+    let pushed = push_installed(&next.tree(), &hash("app"), &target, &next.context()).await;
+    let pushed = pushed.expect("no failure");
+    assert!(matches!(pushed, Pushed::Mutable { .. }), "{pushed:?}");
     assert!(!stage.path("m").exists());
     let allowed = PushOptions {
         allow_mutable: true,

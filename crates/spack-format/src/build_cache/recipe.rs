@@ -1,13 +1,14 @@
-//! Packages whose binaries must not be given to others.
+//! What the text of a recipe tells, as far as it decides what may be pushed: whether its binaries may be given to others, and
+//! whether a version is a branch.
 //!
-//! A recipe says so with the directive `redistribute(source=False, binary=False, when="…")`, or is of a class that does. Python
-//! decides what a recipe means and is not run here: its text is looked through for the directive, and what cannot be read with
-//! certainty counts as forbidding. A recipe that hides the directive (behind a name of its own, say) is not understood.
+//! Python decides what a recipe means and is not run here: its text is looked through for two directives,
+//! `redistribute(source=False, binary=False, when="…")` and `version("…", branch="…")`. What cannot be read of the first with
+//! certainty counts as forbidding. A recipe that hides a directive (behind a name of its own, or in a loop) is not understood.
 //!
-//! Source: `redistribute` in `lib/spack/spack/directives.py`, `redistribute_binary` in `package_base.py` of Spack 1.1, and
-//! `IntelOneApiPackage` in `build_systems/oneapi.py` of spack-packages.
+//! Source: `redistribute` and `version` in `lib/spack/spack/directives.py`, `redistribute_binary` in `package_base.py` of Spack
+//! 1.1, and `IntelOneApiPackage` in `build_systems/oneapi.py` of spack-packages.
 
-/// The directive.
+/// The directive that forbids.
 const DIRECTIVE: &str = "redistribute";
 
 /// Classes of this beginning forbid it for all recipes that are of them.
@@ -59,22 +60,42 @@ pub fn binary_restrictions(recipe: &str) -> Vec<Restriction> {
     found
 }
 
+/// The branch that a recipe names as the sources of this version; none where it pins a commit as well.
+#[must_use]
+pub fn version_branch(recipe: &str, version: &str) -> Option<String> {
+    let tokens = tokens(recipe);
+    let places = tokens.iter().enumerate();
+    let mut directives = places.filter(|(_, it)| **it == Token::Word("version"));
+    directives.find_map(|(at, _)| {
+        let arguments = arguments(tokens.get(at + 1..)?);
+        if arguments.first() != Some(&Token::Text(version.to_owned())) {
+            return None;
+        }
+        match (argument(arguments, "branch"), argument(arguments, "commit")) {
+            (Some(Token::Text(branch)), None) => Some(branch.clone()),
+            _ => None,
+        }
+    })
+}
+
+/// The first token of what an argument of this name is.
+fn argument<'a, 't>(arguments: &'a [Token<'t>], name: &str) -> Option<&'a Token<'t>> {
+    arguments.windows(3).find_map(|window| match window {
+        [Token::Word(word), Token::Sign('='), value] if *word == name => Some(value),
+        _ => None,
+    })
+}
+
 /// What the arguments of one directive forbid.
 fn restriction(arguments: &[Token<'_>], is_nested: bool) -> Option<Restriction> {
-    let value = |name: &str| {
-        arguments.windows(3).find_map(|window| match window {
-            [Token::Word(word), Token::Sign('='), value] if *word == name => Some(value),
-            _ => None,
-        })
-    };
     // Without names: `redistribute(False, False)`.
     let is_named = arguments.contains(&Token::Sign('='));
-    match value("binary") {
+    match argument(arguments, "binary") {
         Some(Token::Word("True" | "None")) => return None,
         None if arguments.is_empty() || is_named => return None,
         _ => {}
     }
-    match value("when") {
+    match argument(arguments, "when") {
         Some(Token::Text(text)) if !is_nested => Some(Restriction::When(text.clone())),
         _ => Some(Restriction::Always),
     }
@@ -239,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_branches_where_no_commit_pins_them() {
+        let text = recipe(
+            "    version('9.9-dev', branch=\"next\", submodules=True)\n    version(\n        \"2.1\",\n        \
+             branch=\"b\",\n        commit=\"c\",\n    )\n    version(\"2.0\", sha256=\"0\")\n",
+        );
+        assert_eq!(version_branch(&text, "9.9-dev").as_deref(), Some("next"));
+        for version in ["2.1", "2.0", "9.9"] {
+            assert_eq!(version_branch(&text, version), None, "{version}");
+        }
+    }
+
+    #[test]
     fn no_text_is_too_strange() {
         for text in [
             "",
@@ -250,7 +283,7 @@ mod tests {
             "redistribute(binary=",
             ")))redistribute",
         ] {
-            let _ = binary_restrictions(text);
+            let _ = (binary_restrictions(text), version_branch(text, "1"));
         }
     }
 }

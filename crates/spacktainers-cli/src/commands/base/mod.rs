@@ -212,8 +212,9 @@ impl About<'_> {
         }
         if self.context.verbosity > Verbosity::Quiet {
             let (title, layers) = (self.title(), made.layers.len());
+            let plural = if layers == 1 { "" } else { "s" };
             printer::err(&format!(
-                "{title} is {digest}: {layers} layers, {}",
+                "{title} is {digest}: {layers} layer{plural}, {}",
                 bytes(size)
             ));
         }

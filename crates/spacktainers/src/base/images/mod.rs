@@ -321,6 +321,12 @@ fn configure(
         }
     }
     files.link("/usr/local/bin/spack", &format!("{SPACK}/bin/spack"));
+    for (package, name) in [("g++", "c++"), ("gfortran", "f77"), ("gfortran", "f95")] {
+        // What the packages' own scripts would have chosen.
+        if debian.packages.iter().any(|it| it.name == package) {
+            files.link(&format!("/usr/bin/{name}"), package);
+        }
+    }
     files.folder("/opt/spack-environment", 0o755);
     Ok(text)
 }

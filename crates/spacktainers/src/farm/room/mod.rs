@@ -16,6 +16,7 @@
 mod bubble;
 mod error;
 mod externals;
+mod indices;
 mod root;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,8 @@ pub(super) struct Room {
     stages: PathBuf,
     sources: PathBuf,
     user: PathBuf,
+    /// Where Spack on this machine has its caches.
+    user_here: PathBuf,
 }
 
 /// One build in the room.
@@ -117,6 +120,7 @@ impl Room {
             stages: spack.folder("room-stage")?,
             sources: spack.folder("sources")?,
             user: spack.folder("room-user")?,
+            user_here: spack.folder("user")?,
         })
     }
 
@@ -155,6 +159,7 @@ impl Room {
             made.map_err(SpackError::io("make the folder", &path))?;
             Ok(path)
         };
+        indices::bring(&self.user_here, &self.user);
         let (scope, environment) = (make("scope", 0o755)?, make("environment", 0o755)?);
         let (home, temporary) = (make("home", 0o700)?, make("tmp", 0o777)?);
         self.inside(visit.scope.clone()).write(&scope)?;

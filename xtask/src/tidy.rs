@@ -28,7 +28,7 @@ const PURE: &[&str] = &[
     "crates/oci-format/src",
     "crates/spacktainers/src/assemble",
     "crates/spacktainers/src/diagnostic.rs",
-    "crates/spacktainers/src/layer/plan.rs",
+    "crates/spacktainers/src/layer/plan",
     "crates/spacktainers/src/lock",
     "crates/spacktainers/src/resolve",
 ];

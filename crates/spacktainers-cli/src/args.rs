@@ -161,6 +161,9 @@ pub(crate) struct PlanArgs {
     /// Compare with what lies there: `docker://HOST/REPO:TAG` or `oci:DIR[:REF]`
     #[arg(long = "to", value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
+    /// Show which packages share a layer, why, and what a user of the image that is there would pull
+    #[arg(long)]
+    pub(crate) layers: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -148,9 +148,9 @@ impl Job<'_> {
         }
         let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
         let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
-        let sharing = Sharing::of(self.project, self.definition.architecture);
-        let input = container.input(&satisfies, &sharing, true);
         let world = self.session.world(self.context);
+        let sharing = Sharing::of(self.project, self.definition, world.cache);
+        let input = container.input(&satisfies, &sharing, true);
         let locked = build::lock(&input, &container.spack_lock, &world)
             .await
             .map_err(build_failure)?;

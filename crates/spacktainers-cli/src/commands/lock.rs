@@ -64,9 +64,10 @@ async fn lock_one(
     }
     let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
     let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
-    let sharing = Sharing::of(project, definition.architecture);
+    let world = session.world(context);
+    let sharing = Sharing::of(project, definition, world.cache);
     let input = container.input(&satisfies, &sharing, !args.update_base);
-    let locked = build::lock(&input, &container.spack_lock, &session.world(context))
+    let locked = build::lock(&input, &container.spack_lock, &world)
         .await
         .map_err(build_failure)?;
     let written = write_lock(&container, &locked)?;

@@ -10,6 +10,7 @@ mod farm;
 mod list;
 mod lock;
 mod plan;
+mod plan_layers;
 mod publish;
 mod pull;
 mod replay;

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 use spack_format::spec::SatisfiesIn;
-use spacktainers::build::{Container, LockState, staleness};
+use spacktainers::build::{Container, LockState, Sharing, staleness};
 use spacktainers::fetch::{self, CacheEntry, Found};
 use spacktainers::project::{Definition, DefinitionKind, Project};
 use spacktainers::publish::{Existing, existing};
 use spacktainers::resolve::{Decided, decide};
 
 use super::build::targets;
+use super::plan_layers::{LayerPlan, Pull};
 use super::session::{Session, build_failure, container_failure};
 use super::{architecture, block_on, sound_project};
 use crate::args::PlanArgs;
@@ -65,6 +66,14 @@ async fn plan_one(
     let packages = packages(&decided, &container, session, context).await?;
     let mut lines = vec![format!("{}: {}", definition.title(), container.lock_state)];
     lines.extend(package_lines(&decided, &packages));
+    let sharing = args
+        .layers
+        .then(|| Sharing::of(project, definition, session.world(context).cache));
+    let entries: Vec<&CacheEntry> = packages.here.iter().chain(&packages.to_fetch).collect();
+    let layers = sharing
+        .as_ref()
+        .map(|sharing| LayerPlan::new(&container, &decided, &entries, sharing));
+    let mut pulls: Vec<Pull> = Vec::new();
     let mut told = Vec::new();
     let publish = session.publish_context(context);
     for target in targets(&args.targets, &container)? {
@@ -77,6 +86,9 @@ async fn plan_one(
             &container.spack.digest,
             container.lock_state.current().as_ref(),
         );
+        if let (Some(layers), Some(found)) = (&layers, &found) {
+            pulls.push(layers.against_image(&target.to_string(), found, &entries));
+        }
         let to_send = to_send(&container, found.as_ref());
         lines.push(match &why {
             None => format!("  {target}: up to date"),
@@ -90,8 +102,14 @@ async fn plan_one(
         });
         told.push(json!({"target": target.to_string(), "up_to_date": why.is_none(), "why": why.map(|why| why.to_string()), "lacks": to_send}));
     }
+    let mut document = document(definition, &container, &packages, told);
+    if let Some(layers) = &layers {
+        pulls.extend(layers.against_lock(&container));
+        lines.extend(layers.lines(&pulls));
+        document["layers"] = layers.document(&pulls);
+    }
     if context.json {
-        printer::out(&document(definition, &container, &packages, told).to_string());
+        printer::out(&document.to_string());
     } else {
         lines.iter().for_each(|line| printer::out(line));
     }

@@ -176,9 +176,9 @@ pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedI
     let session = Session::new(&project.settings, &[], context).await?;
     let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
     let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
-    let sharing = Sharing::of(&project, definition.architecture);
-    let input = container.input(&satisfies, &sharing, true);
     let world = session.world(context);
+    let sharing = Sharing::of(&project, definition, world.cache);
+    let input = container.input(&satisfies, &sharing, true);
     let locked = build::lock(&input, &container.spack_lock, &world)
         .await
         .map_err(build_failure)?;

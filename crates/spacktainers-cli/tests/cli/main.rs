@@ -32,6 +32,7 @@ mod epilogues;
 mod faults;
 mod installing;
 mod interruptions;
+mod layers;
 mod publishing;
 mod relocation;
 mod rooms;

@@ -10,7 +10,9 @@ use spack_format::lockfile::{LockfileError, SpackLockfile};
 use spack_format::prefix::Satisfies;
 
 use super::freshness::{LockState, lock_state};
-use super::{BuildError, BuildInput, InstallRoot, Sharing};
+use super::make::layer_budget;
+use super::{BuildError, BuildInput, InstallRoot, LayersBefore, Sharing};
+use crate::base::BaseSource;
 use crate::farm::Order;
 use crate::lock::{Lock, LockedRecipes};
 use crate::project::{ArchitectureSettings, Definition, Project, SpackDefinition, for_spack};
@@ -169,11 +171,28 @@ impl<'p> Container<'p> {
             budget: self.budget,
             tree_digest: self.tree_digest,
             shared,
+            layers_before: self.layers_before(),
             satisfies,
             before,
             recipes: self.recipes(),
             manifest: &self.manifest,
         }
+    }
+
+    /// The layers that were decided before.
+    #[must_use]
+    pub fn layers_before(&self) -> Option<LayersBefore<'_>> {
+        Some(LayersBefore {
+            layers: &self.lock_state.lock()?.layers,
+            are_decided: self.lock_state.current().is_some(),
+        })
+    }
+
+    /// Layers that packages may have, as far as it is known before the base is here: one of several layers takes more room.
+    #[must_use]
+    pub fn layer_budget(&self) -> usize {
+        let base = usize::from(self.architecture.base != BaseSource::Scratch);
+        layer_budget(self.budget, base).unwrap_or(1)
     }
 
     /// What recipes said when this very `spack.lock` was locked before.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use oci_format::layer::compression::Decoder;
 use oci_format::layer::tar::TarReader;
@@ -12,20 +11,18 @@ use spack_format::dag_hash::DagHash;
 use spack_format::lockfile::SpackLockfile;
 
 use super::gather::{Gathered, Package, Supply, gather};
+use super::layers::{LayerQuestion, plan_layers, write_layers};
 use super::prefixes::one_store;
 use super::relocate::relocate;
 use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
 use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
 use crate::base::{self, Base, LockedBase};
-use crate::content::Content;
 use crate::event::Event;
 use crate::image::{Image, RecordedLayer};
 use crate::layer::relocate::Left;
-use crate::layer::{PackInput, PlanInput, pack, plan};
 use crate::libraries::{BaseRecord, Findings, Needs, check, glibc_floor};
 use crate::lock::{
-    LOCK_VERSION, Lock, LockedContainer, LockedInstall, LockedLayer, LockedPackage, LockedSpack,
-    print,
+    LOCK_VERSION, Lock, LockedContainer, LockedInstall, LockedPackage, LockedSpack, print,
 };
 use crate::resolve::{Decided, decide};
 use crate::site::{SitePackage, SiteParts, compose};
@@ -107,7 +104,19 @@ pub async fn lock<'a>(
         None => packages,
     };
     let budget = layer_budget(input.budget, base.layers.len())?;
-    let (layers, locked_layers) = write_layers(&packages, &prefixes, budget, input, world).await?;
+    let sizes: Vec<(DagHash, u64)> = packages
+        .iter()
+        .map(|package| (package.spec.hash, package.entry.tarball.size))
+        .collect();
+    let plan = plan_layers(&LayerQuestion {
+        packages: &sizes,
+        specs: &spack_lock.specs,
+        roots: &decided.roots,
+        sharing: input.shared,
+        budget,
+        before: input.layers_before,
+    });
+    let (layers, locked_layers) = write_layers(&plan, &packages, &prefixes, world).await?;
     let site_packages = site_packages(&packages, &prefixes);
     let recipes = recipes::ask(input, &decided.roots, &packages, world).await;
     let (environment, environment_from) = environment::variables(
@@ -220,112 +229,10 @@ async fn find_base(
 }
 
 /// Layers that packages may have: the budget, or what the base and the site layer leave of an image's most.
-fn layer_budget(budget: usize, base: usize) -> Result<usize, BuildError> {
+pub(super) fn layer_budget(budget: usize, base: usize) -> Result<usize, BuildError> {
     match MOST_LAYERS.checked_sub(base + 1) {
         None | Some(0) => Err(BuildError::Layers { base }),
         Some(left) => Ok(budget.saturating_sub(base + 1).clamp(1, left)),
-    }
-}
-
-async fn write_layers(
-    packages: &[Package<'_>],
-    prefixes: &[String],
-    budget: usize,
-    input: &BuildInput<'_>,
-    world: &World<'_>,
-) -> Result<(Vec<RecordedLayer>, Vec<LockedLayer>), BuildError> {
-    let inputs: Vec<PlanInput> = packages
-        .iter()
-        .map(|package| PlanInput {
-            hash: package.spec.hash,
-            name: package.spec.name.clone(),
-            size: package.entry.tarball.size,
-            shared: input.shared.count(&package.spec.hash),
-        })
-        .collect();
-    let groups = plan(&inputs, budget);
-    let index: HashMap<DagHash, usize> = packages
-        .iter()
-        .enumerate()
-        .map(|(index, package)| (package.spec.hash, index))
-        .collect();
-    let mut layers = Vec::new();
-    let mut locked = Vec::new();
-    for group in groups {
-        let members: Vec<usize> = group
-            .iter()
-            .filter_map(|hash| index.get(hash).copied())
-            .collect();
-        let owned: Vec<OwnedPackInput> = members
-            .iter()
-            .map(|at| OwnedPackInput::of(&packages[*at], &prefixes[*at]))
-            .collect();
-        let cache = world.cache.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            let inputs: Vec<PackInput<'_>> = owned.iter().map(OwnedPackInput::borrow).collect();
-            pack(&inputs, &cache)
-        });
-        let layer = match written.await {
-            Ok(layer) => layer?,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        locked.push(LockedLayer {
-            packages: group,
-            digest: layer.descriptor.digest,
-            size: layer.descriptor.size,
-            diff_id: layer.diff_id,
-            media_type: layer.descriptor.media_type.clone(),
-        });
-        layers.push(layer);
-    }
-    Ok((layers, locked))
-}
-
-/// A [`PackInput`] that can go to another thread.
-struct OwnedPackInput {
-    title: String,
-    blob: Digest,
-    size: u64,
-    content: Content,
-    record: Arc<crate::layer::PackageRecord>,
-    prefix: String,
-    origins: Vec<crate::image::RegistryOrigin>,
-}
-
-impl OwnedPackInput {
-    fn of(package: &Package<'_>, prefix: &str) -> Self {
-        let tarball = &package.entry.tarball;
-        let (blob, size) = match &package.moved {
-            Some(moved) => (moved.digest, package.content.len()),
-            None => (tarball.digest, tarball.size),
-        };
-        // No registry has the relocated archive because it has the one of the build cache.
-        let origin = package.entry.origin.iter();
-        let origins = origin
-            .filter(|_| package.moved.is_none())
-            .cloned()
-            .collect();
-        Self {
-            title: package.entry.package.clone(),
-            blob,
-            size,
-            content: package.content.clone(),
-            record: Arc::clone(&package.record),
-            prefix: prefix.trim_start_matches('/').to_owned(),
-            origins,
-        }
-    }
-
-    fn borrow(&self) -> PackInput<'_> {
-        PackInput {
-            title: self.title.clone(),
-            blob: self.blob,
-            size: self.size,
-            content: self.content.clone(),
-            record: &self.record,
-            prefix: &self.prefix,
-            origins: self.origins.clone(),
-        }
     }
 }
 

@@ -16,6 +16,8 @@ mod error;
 mod finish;
 mod freshness;
 mod gather;
+mod layers;
+mod lock_history;
 mod make;
 mod prefixes;
 mod recipes;
@@ -49,6 +51,7 @@ pub use finish::finish;
 pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
 pub use gather::{Gathered, Supply};
 pub(crate) use gather::{bring, built, unusable};
+pub use layers::{LayerQuestion, LayersBefore, plan_layers};
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
 pub use solve::{SolveError, known, libc, solve};
@@ -89,8 +92,10 @@ pub struct BuildInput<'a> {
     pub tree_digest: bool,
     /// The most package layers.
     pub budget: usize,
-    /// How many containers of the project have a package.
+    /// What other containers of the project have, and the history of locks.
     pub shared: &'a Sharing,
+    /// The layers that were decided before.
+    pub layers_before: Option<LayersBefore<'a>>,
     /// Whether a spec satisfies a constraint.
     pub satisfies: &'a Satisfies<'a>,
     /// What was decided before, if it is to be kept where it still fits: the base.

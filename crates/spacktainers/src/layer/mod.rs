@@ -23,7 +23,9 @@ pub(crate) mod whole;
 
 pub use elf::ElfFacts;
 pub use pack::{PackError, PackInput, pack};
-pub use plan::{PlanInput, plan};
+pub use plan::{
+    HORIZON, Observed, Plan, PlanInput, PlanPackage, PlannedLayer, Why, plan, rate, stay,
+};
 pub use record::{PackageEntry, PackageEntryKind, PackageRecord};
 pub(crate) use scan::scan_tar;
 pub use scan::{PackageFault, ScanError, scan};

@@ -164,11 +164,22 @@ fn reference_name(entry: &Value) -> Option<&str> {
         .as_str()
 }
 
-fn sort_key(entry: &Value) -> (Option<&str>, Option<&str>) {
+/// By name; lists of referrers, which are no images, come last: there are readers who take the first entry.
+fn sort_key(entry: &Value) -> (bool, Option<&str>, Option<&str>) {
+    let name = reference_name(entry);
     (
-        reference_name(entry),
+        name.is_some_and(is_referrers_tag),
+        name,
         entry.get("digest").and_then(Value::as_str),
     )
+}
+
+/// `sha256-<64 digits>`: what names the list of those manifests that are about another one.
+///
+/// Source: OCI distribution specification 1.1, "Referrers Tag Schema".
+fn is_referrers_tag(name: &str) -> bool {
+    name.strip_prefix("sha256-")
+        .is_some_and(|it| it.len() == 64 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -242,5 +253,14 @@ mod tests {
         check_layout_file(LAYOUT_CONTENT.as_bytes()).expect("our own");
         assert!(check_layout_file(br#"{"imageLayoutVersion":"2.0.0"}"#).is_err());
         assert!(check_layout_file(b"").is_err());
+    }
+
+    #[test]
+    fn lists_of_referrers_come_behind_images() {
+        let tag = format!("sha256-{}", "0".repeat(64));
+        let index = set_reference(None, Some(&tag), &manifest("list")).expect("new");
+        let index = set_reference(Some(&index), Some("v1"), &manifest("image")).expect("ours");
+        let first = find_reference(&index, Some("@0")).expect("ours");
+        assert_eq!(first.map(|it| it.digest), Some(manifest("image").digest));
     }
 }

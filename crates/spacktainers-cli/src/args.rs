@@ -6,6 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::base::args::BaseArgs;
 use crate::commands::cache::args::CacheArgs;
+use crate::commands::size::SizeHow;
 
 /// Container images from Spack packages, assembled straight from a build cache.
 #[derive(Debug, Parser)]
@@ -222,6 +223,8 @@ pub(crate) struct BuildHow {
     /// Speak to these registries without TLS (loopback addresses need no mention)
     #[arg(long = "insecure", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,
+    #[command(flatten)]
+    pub(crate) size: SizeHow,
     #[command(flatten)]
     pub(crate) scripts: ScriptHow,
 }

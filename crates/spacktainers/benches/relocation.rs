@@ -14,7 +14,8 @@ use oci_format::layer::tar::TarWriter;
 use spack_format::build_cache::BinaryDistribution;
 use spack_format::relocation::PrefixMap;
 use spacktainers::content::Content;
-use spacktainers::layer::relocate::{Rules, rewrite};
+use spacktainers::layer::relocate::Rules;
+use spacktainers::layer::transform::{Chain, NoDebug, pass};
 use spacktainers::layer::{PackageRecord, scan};
 
 const RUNS: usize = 5;
@@ -56,11 +57,19 @@ fn measure(what: &str, store: &str, files: &[&[u8]], list: &str) -> Result<(), B
     ])?;
     let prefix = format!("opt/other/{NAME}");
     let rules = Rules::new(&record, &built, map, &prefix, "/opt/other", |_| true);
+    let chain = Chain::relocation(rules);
     let mut seconds = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();
         let mut out = TarWriter::new(io::sink());
-        rewrite(tar.open(0)?, &mut out, &record, &rules, "bench")?;
+        pass(
+            tar.open(0)?,
+            &mut out,
+            &mut NoDebug,
+            &record,
+            &chain,
+            "bench",
+        )?;
         out.finish()?;
         seconds.push(started.elapsed().as_secs_f64());
     }

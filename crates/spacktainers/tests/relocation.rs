@@ -17,8 +17,9 @@ use spack_format::lockfile::SpackLockfile;
 use spack_format::relocation::Move;
 use spacktainers::content::Content;
 use spacktainers::event::{Event, Reporter};
-use spacktainers::layer::relocate::{
-    LeftBecause, Places, RelocateError, RelocateJob, Relocated, Rules, relocate_all,
+use spacktainers::layer::relocate::{LeftBecause, Places, Rules};
+use spacktainers::layer::transform::{
+    Chain, TransformError, TransformJob, Transformed, transform_all,
 };
 use spacktainers::layer::{PackageRecord, scan};
 use spacktainers::local_cache::LocalCache;
@@ -103,7 +104,7 @@ fn relocated(
     lock: &SpackLockfile,
     root: &str,
     cache: &LocalCache,
-) -> Vec<Result<Relocated, RelocateError>> {
+) -> Vec<Result<Transformed, TransformError>> {
     // Spack 1.x's own projection, which is not that of older archives.
     let prefix = |package: &Package| {
         let name = package.built.relative_prefix.rsplit('/').next();
@@ -112,7 +113,7 @@ fn relocated(
     let by_hash: BTreeMap<DagHash, String> =
         packages.iter().map(|it| (it.hash, prefix(it))).collect();
     let places = Places::new(root, packages.iter().map(|it| (prefix(it), &*it.record)));
-    let jobs: Vec<RelocateJob> = packages
+    let jobs: Vec<TransformJob> = packages
         .iter()
         .map(|package| {
             let map = Move {
@@ -124,32 +125,32 @@ fn relocated(
                 prefix: &|hash| by_hash.get(hash).cloned(),
             };
             let prefix = prefix(package);
-            RelocateJob {
+            TransformJob {
                 title: package.built.relative_prefix.clone(),
                 blob: package.blob,
                 size: package.content.len(),
                 content: package.content.clone(),
                 record: Arc::clone(&package.record),
-                rules: Rules::new(
+                chain: Chain::relocation(Rules::new(
                     &package.record,
                     &package.built,
                     map.map().expect("prefixes"),
                     prefix.trim_start_matches('/'),
                     root,
                     |path| places.is_there(path),
-                ),
+                )),
             }
         })
         .collect();
     let parallel = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    relocate_all(&jobs, cache, parallel, &Silent)
+    transform_all(&jobs, cache, parallel, &Silent)
 }
 
 /// What a listing says of a path: type, mode, and digest or target.
 type Fact = (String, u32, String);
 
 /// The files of an archive, by path below `root`.
-fn listing(relocated: &Relocated, root: &str, all: &mut BTreeMap<String, Fact>) {
+fn listing(relocated: &Transformed, root: &str, all: &mut BTreeMap<String, Fact>) {
     let archive = Decoder::new(relocated.content.open(0).expect("opens"), u64::MAX).expect("gzip");
     let mut tar = TarReader::new(archive);
     while let Some(mut member) = tar.next_member().expect("sound") {

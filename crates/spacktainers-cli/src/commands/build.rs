@@ -19,8 +19,10 @@ use spacktainers::publish::{
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use super::debug::{attach_debug, check_compression};
 use super::lock::write_lock;
 use super::session::{Session, build_failure, container_failure, shown_failure};
+use super::size::Sizes;
 use super::{architecture, block_on, farm, sif, solve, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
@@ -135,6 +137,7 @@ impl Job<'_> {
             Container::load(self.project, self.definition).map_err(container_failure)?;
         self.check_locked(&container)?;
         let targets = targets(self.targets.templates, &container)?;
+        check_compression(self.project.settings.compression, &targets)?;
         let states = self.states(&targets, &container).await?;
         self.tell_states(&states, &container);
         let stale: Vec<Target> = states
@@ -142,7 +145,7 @@ impl Job<'_> {
             .filter(|it| it.why.is_some())
             .map(|it| it.target.clone())
             .collect();
-        if stale.is_empty() && !targets.is_empty() {
+        if stale.is_empty() && !targets.is_empty() && self.how.size.report.is_none() {
             self.up_to_date(&states);
             return Ok(Exit::Done);
         }
@@ -154,6 +157,15 @@ impl Job<'_> {
         let locked = build::lock(&input, &container.spack_lock, &world)
             .await
             .map_err(build_failure)?;
+        // What is too large already is not sent.
+        let sizes = Sizes {
+            how: &self.how.size,
+            locked: &locked,
+            container: &container,
+            cache: world.cache,
+            context: self.context,
+        };
+        sizes.check(&locked.known_layers())?;
         let mut publishing = self.session.publish_context(self.context);
         publishing.is_forced = self.how.force;
         // Composing the last layer takes one processor for a moment; the others are on their way meanwhile.
@@ -176,9 +188,16 @@ impl Job<'_> {
             .await
             .map_err(|error| shown_failure(error, self.project, self.context))?;
         self.tell_findings(&made);
+        if let Some(report) = sizes.check(&made.image.layers)? {
+            sizes.tell(&report)?;
+        }
         // What was decided is kept even if a target fails: the next run then goes on from there.
         write_lock(&container, &locked)?;
-        let outcomes = publish(&made.image, &stale, &publishing).await;
+        let subject = &made.image.manifest_descriptor;
+        let debug = build::debug_attachment(&locked, &input, &world);
+        let (stale, mut outcomes) =
+            attach_debug(debug.as_ref(), subject, stale, &publishing, self.context).await;
+        outcomes.extend(publish(&made.image, &stale, &publishing).await);
         let exit = outcomes
             .iter()
             .map(outcome_exit)
@@ -191,6 +210,7 @@ impl Job<'_> {
             outcomes: &outcomes,
             gathered: locked.gathered,
             left: locked.left().map(left_json).collect(),
+            debug: debug.map(|it| it.descriptor(subject).digest.to_string()),
             fetched: self.context.reporter.fetched() - before,
             took: start.elapsed(),
         });
@@ -421,6 +441,7 @@ impl Job<'_> {
                 "reused": summary.gathered.reused,
                 "seconds": summary.took.as_secs_f64(),
                 "prefixes_left": summary.left,
+                "debug": summary.debug,
                 "targets": targets,
             });
             printer::out(&document.to_string());
@@ -457,6 +478,8 @@ struct Summary<'a> {
     gathered: Gathered,
     /// What stays of the build in relocated packages.
     left: Vec<Value>,
+    /// Digest of the artifact with symbols that are kept apart.
+    debug: Option<String>,
     /// Bytes that came over a network, for packages and base.
     fetched: u64,
     took: Duration,
@@ -532,6 +555,7 @@ pub(super) fn outcome_exit(outcome: &Result<Receipt, PublishError>) -> Exit {
     match outcome {
         Ok(_) => Exit::Done,
         Err(error) if error.is_verification() => Exit::Unverified,
+        Err(PublishError::Zstd(_)) => Exit::Usage,
         Err(_) => Exit::Refused,
     }
 }

@@ -19,6 +19,7 @@
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
 //! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
 //! - [`sif_trees`]: the tree in them, against what others make of the same layers;
+//! - [`slimming`]: what is left out of packages, symbols kept apart, limits;
 //! - [`solving`]: definitions without a `spack.lock`;
 //! - [`spack`]: driving real Spack.
 
@@ -41,6 +42,7 @@ mod scripts;
 mod sif;
 mod sif_faults;
 mod sif_trees;
+mod slimming;
 mod solving;
 mod spack;
 mod support;

@@ -14,6 +14,7 @@ use super::make::layer_budget;
 use super::{BuildError, BuildInput, InstallRoot, LayersBefore, Sharing};
 use crate::base::BaseSource;
 use crate::farm::Order;
+use crate::layer::Compress;
 use crate::lock::{Lock, LockedRecipes};
 use crate::project::{ArchitectureSettings, Definition, Project, SpackDefinition, for_spack};
 use crate::resolve::{Wanted, decide};
@@ -39,6 +40,7 @@ pub struct Container<'p> {
     architecture: ArchitectureSettings,
     install: Option<InstallRoot>,
     budget: usize,
+    compression: Option<Compress>,
     tree_digest: bool,
 }
 
@@ -129,6 +131,7 @@ impl<'p> Container<'p> {
             architecture: settings.architecture(definition.architecture),
             install: settings.install.clone(),
             budget: settings.budget,
+            compression: settings.compression,
             tree_digest: settings.tree_digest,
         })
     }
@@ -169,6 +172,8 @@ impl<'p> Container<'p> {
             base_packages: &self.spack.base_packages,
             finish: &self.spack.finish,
             budget: self.budget,
+            compression: self.compression,
+            slim: &self.spack.slim,
             tree_digest: self.tree_digest,
             shared,
             layers_before: self.layers_before(),

@@ -2,11 +2,12 @@
 
 use spack_format::yaml::Span;
 
+use super::size::human;
 use crate::assemble;
 use crate::base::BaseError;
 use crate::epilogue::EpilogueError;
 use crate::fetch::{FailureKind, FetchError, FindError, Missing};
-use crate::layer::relocate::RelocateError;
+use crate::layer::transform::TransformError;
 use crate::layer::{PackError, ScanError};
 use crate::libraries::Findings;
 use crate::lock::LockError;
@@ -55,9 +56,26 @@ pub enum BuildError {
         /// Why not.
         source: ScanError,
     },
-    /// Packages cannot be moved to the install root that the settings ask for.
-    #[error("packages cannot be relocated:{}", list_errors(.0))]
-    Relocate(Vec<RelocateError>),
+    /// Packages cannot be moved to the install root that the settings ask for, or be slimmed.
+    #[error("packages cannot be relocated or written anew:{}", list_errors(.0))]
+    Transform(Vec<TransformError>),
+    /// The image is larger than it may be.
+    #[error(
+        "the image has {} {what}, and `[limits] {key}` allows {}:{}",
+        human(*size), human(*limit), list(grown)
+    )]
+    TooLarge {
+        /// Which limit.
+        key: &'static str,
+        /// What it counts.
+        what: &'static str,
+        /// Bytes of the image.
+        size: u64,
+        /// Bytes that it may have.
+        limit: u64,
+        /// What grew since it was locked last, or else what is largest.
+        grown: Vec<String>,
+    },
     /// What an archive or the settings say of a prefix is none.
     #[error("{package} cannot be relocated")]
     PrefixMap {
@@ -152,6 +170,8 @@ impl BuildError {
             | Self::Mismatch(_)
             | Self::Compose(ComposeError::View(_))
             | Self::LongRoot { .. }
+            // Nothing is broken, and trying again does not help: the definition or the limit has to change.
+            | Self::TooLarge { .. }
             | Self::Layers { .. } => ErrorKind::Definition,
             Self::Missing(_) => ErrorKind::Missing,
             // A forged package matters more than a mirror that is away.
@@ -165,11 +185,11 @@ impl BuildError {
                 .map(|error| of_failure(error.kind()))
                 .max()
                 .unwrap_or(ErrorKind::Fault),
-            Self::Relocate(errors) if !errors.iter().any(RelocateError::is_verification) => {
+            Self::Transform(errors) if !errors.iter().any(TransformError::is_verification) => {
                 ErrorKind::Fault
             }
             Self::Scan { .. }
-            | Self::Relocate(_)
+            | Self::Transform(_)
             | Self::PrefixMap { .. }
             | Self::BinaryDistribution { .. }
             | Self::Prefix { .. }
@@ -209,9 +229,13 @@ impl BuildError {
                 "name the place where all packages shall lie by `[install] root` in the settings: those that were built for another are relocated"
                     .to_owned()
             }
-            Self::Relocate(errors) => errors.iter().find_map(RelocateError::hint)?.to_owned(),
+            Self::Transform(errors) => errors.iter().find_map(TransformError::hint)?.to_owned(),
             Self::Libraries(_) => {
                 "add to the base what brings these libraries, or accept that they are missing with --allow-missing-libraries"
+                    .to_owned()
+            }
+            Self::TooLarge { .. } => {
+                "take out what is not needed (`[slim] profile = \"runtime\"`, see --size-report), or raise the limit"
                     .to_owned()
             }
             Self::Finish { source, .. } => return source.hint().map(str::to_owned),

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use spack_format::build_cache::BinaryDistribution;
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs};
 
-use super::relocate::Moved;
+use super::transform::Moved;
 use super::{BuildError, World};
 use crate::content::Content;
 use crate::event::Reporter;
@@ -29,7 +29,7 @@ pub(crate) struct Package<'a> {
     pub(crate) record: Arc<PackageRecord>,
     /// What Spack recorded about its build.
     pub(crate) built: BinaryDistribution,
-    /// What it was before, if it was relocated.
+    /// What it was before, if it was transformed.
     pub(super) moved: Option<Moved>,
 }
 

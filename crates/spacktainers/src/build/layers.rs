@@ -12,7 +12,8 @@ use super::{BuildError, Sharing, World};
 use crate::content::Content;
 use crate::image::{RecordedLayer, RegistryOrigin};
 use crate::layer::{
-    PackInput, PackageRecord, Plan, PlanInput, PlanPackage, PlannedLayer, pack, plan, rate, stay,
+    Compress, PackInput, PackageRecord, Plan, PlanInput, PlanPackage, PlannedLayer, pack, plan,
+    rate, stay,
 };
 use crate::lock::LockedLayer;
 
@@ -105,6 +106,7 @@ pub(super) async fn write_layers(
     plan: &Plan,
     packages: &[Package<'_>],
     prefixes: &[String],
+    compress: Compress,
     world: &World<'_>,
 ) -> Result<(Vec<RecordedLayer>, Vec<LockedLayer>), BuildError> {
     let index: BTreeMap<DagHash, (&Package<'_>, &String)> = packages
@@ -123,7 +125,7 @@ pub(super) async fn write_layers(
         let cache = world.cache.clone();
         let written = tokio::task::spawn_blocking(move || {
             let inputs: Vec<PackInput<'_>> = owned.iter().map(OwnedPackInput::borrow).collect();
-            pack(&inputs, &cache)
+            pack(&inputs, compress, &cache)
         });
         let layer = match written.await {
             Ok(layer) => layer?,
@@ -159,12 +161,9 @@ impl OwnedPackInput {
             Some(moved) => (moved.digest, package.content.len()),
             None => (tarball.digest, tarball.size),
         };
-        // No registry has the relocated archive because it has the one of the build cache.
+        // No registry has the new archive because it has the one of the build cache.
         let origin = package.entry.origin.iter();
-        let origins = origin
-            .filter(|_| package.moved.is_none())
-            .cloned()
-            .collect();
+        let origins = origin.filter(|_| blob == tarball.digest).cloned().collect();
         Self {
             title: package.entry.package.clone(),
             blob,

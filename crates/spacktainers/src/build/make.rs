@@ -1,11 +1,11 @@
 //! Deciding, and making what was decided.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use oci_format::layer::compression::Decoder;
 use oci_format::layer::tar::TarReader;
-use oci_format::{Digest, Platform};
+use oci_format::{Descriptor, Digest, Platform};
 use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
 use spack_format::lockfile::SpackLockfile;
@@ -13,16 +13,20 @@ use spack_format::lockfile::SpackLockfile;
 use super::gather::{Gathered, Package, Supply, gather};
 use super::layers::{LayerQuestion, plan_layers, write_layers};
 use super::prefixes::one_store;
-use super::relocate::relocate;
+use super::size::{PackageSize, Sizes};
+use super::transform::{Moved, transform};
 use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
 use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
 use crate::base::{self, Base, LockedBase};
 use crate::event::Event;
-use crate::image::{Image, RecordedLayer};
+use crate::image::{Image, LayerContent, RecordedLayer};
 use crate::layer::relocate::Left;
+use crate::layer::slim::RULES_VERSION;
+use crate::layer::{Compress, PackageRecord, strip};
 use crate::libraries::{BaseRecord, Findings, Needs, check, glibc_floor};
 use crate::lock::{
-    LOCK_VERSION, Lock, LockedContainer, LockedInstall, LockedPackage, LockedSpack, print,
+    LOCK_VERSION, Lock, LockedArchive, LockedContainer, LockedInstall, LockedPackage, LockedSlim,
+    LockedSpack, print,
 };
 use crate::resolve::{Decided, decide};
 use crate::site::{SitePackage, SiteParts, compose};
@@ -53,6 +57,40 @@ impl Locked<'_> {
             let left = package.moved.iter().flat_map(|moved| &moved.left);
             left.map(|it| (package.entry.package.as_str(), it))
         })
+    }
+
+    /// How many layers are of the base, and how many of packages.
+    pub(super) fn layer_counts(&self) -> (usize, usize) {
+        (self.base.layers.len(), self.layers.len())
+    }
+
+    /// What each package takes, and what was left out of it.
+    pub(super) fn package_sizes(&self) -> Vec<PackageSize> {
+        self.packages.iter().map(package_size).collect()
+    }
+
+    /// Symbols that are kept apart: each package's files for debuggers as one layer, each layer once.
+    #[must_use]
+    pub fn debug_layers(&self) -> Vec<RecordedLayer> {
+        let mut seen = HashSet::new();
+        let archives = self.packages.iter().filter_map(|package| {
+            let debug = package.moved.as_ref()?.debug.as_ref()?;
+            Some((package, debug))
+        });
+        archives
+            .filter(|(_, debug)| seen.insert(debug.digest))
+            .map(|(package, debug)| RecordedLayer {
+                descriptor: Descriptor::new(
+                    debug.compress.media_type(),
+                    debug.digest,
+                    debug.content.len(),
+                ),
+                diff_id: debug.diff_id,
+                content: LayerContent::Here(debug.content.clone()),
+                origins: Vec::new(),
+                title: package.entry.package.clone(),
+            })
+            .collect()
     }
 
     /// The layers that are known: those of the base and of packages.
@@ -99,10 +137,7 @@ pub async fn lock<'a>(
     }
     let base_records = base::library_records(&base, world.base).await?;
     let (store, prefixes) = one_store(&packages, input)?;
-    let packages = match input.install {
-        Some(_) => relocate(packages, &prefixes, &store, &spack_lock.specs, world).await?,
-        None => packages,
-    };
+    let packages = transform(packages, &prefixes, &store, &spack_lock.specs, input, world).await?;
     let budget = layer_budget(input.budget, base.layers.len())?;
     let sizes: Vec<(DagHash, u64)> = packages
         .iter()
@@ -116,7 +151,9 @@ pub async fn lock<'a>(
         budget,
         before: input.layers_before,
     });
-    let (layers, locked_layers) = write_layers(&plan, &packages, &prefixes, world).await?;
+    let compress = input.compression.unwrap_or_default();
+    let (layers, locked_layers) =
+        write_layers(&plan, &packages, &prefixes, compress, world).await?;
     let site_packages = site_packages(&packages, &prefixes);
     let recipes = recipes::ask(input, &decided.roots, &packages, world).await;
     let (environment, environment_from) = environment::variables(
@@ -150,6 +187,7 @@ pub async fn lock<'a>(
         install: locked_install(&store, input, environment_from),
         environment,
         recipes,
+        slim: locked_slim(input),
         base: locked_base,
         packages: packages
             .iter()
@@ -172,6 +210,33 @@ pub async fn lock<'a>(
     })
 }
 
+fn package_size(package: &Package<'_>) -> PackageSize {
+    let sizes = |compressed, record: &PackageRecord| Sizes {
+        compressed,
+        unpacked: record.tar_size,
+    };
+    let tarball = &package.entry.tarball;
+    let moved = package.moved.as_ref();
+    let before = moved.map_or(&package.record, |moved| &moved.archive);
+    let symbols = moved.map(|moved| moved.symbols.clone()).unwrap_or_default();
+    let removed = moved.into_iter().flat_map(|moved: &Moved| &moved.removed);
+    PackageSize {
+        package: package.entry.package.clone(),
+        name: package.spec.name.clone(),
+        hash: package.spec.hash,
+        before: sizes(tarball.size, before),
+        after: sizes(package.content.len(), &package.record),
+        removed: removed.copied().collect(),
+        symbols: symbols.stripped,
+        separate: symbols.separate,
+        kept_symbols: symbols
+            .kept
+            .into_iter()
+            .map(|(file, why)| (file, why.as_str()))
+            .collect(),
+    }
+}
+
 fn locked_install(
     store: &InstallRoot,
     input: &BuildInput<'_>,
@@ -183,6 +248,31 @@ fn locked_install(
         views: input.views.iter().map(|view| view.root.clone()).collect(),
         environment_from,
     }
+}
+
+/// What is done to packages besides relocation.
+fn locked_slim(input: &BuildInput<'_>) -> Option<LockedSlim> {
+    let is_said = !input.slim.is_empty() || input.compression.is_some();
+    let all = input.slim.of("");
+    is_said.then(|| LockedSlim {
+        profile: all.profile,
+        debug: all.symbols,
+        rules: [RULES_VERSION, strip::VERSION],
+        compression: input.compression.map(Compress::title),
+    })
+}
+
+/// What was made of a package's archive by more than relocation.
+fn made_of(package: &Package<'_>) -> Option<LockedArchive> {
+    let moved = package.moved.as_ref()?;
+    let is_new = moved.is_slimmed && moved.digest != package.entry.tarball.digest;
+    is_new.then(|| LockedArchive {
+        rules: moved.key.clone(),
+        digest: moved.digest,
+        size: package.content.len(),
+        diff_id: package.record.diff_id,
+        debug: moved.debug.as_ref().map(|debug| debug.digest),
+    })
 }
 
 fn locked_package(package: &Package<'_>, prefix: &str) -> LockedPackage {
@@ -199,11 +289,16 @@ fn locked_package(package: &Package<'_>, prefix: &str) -> LockedPackage {
         size: package.entry.tarball.size,
         compression: archive.compression.clone(),
         diff_id: archive.diff_id,
-        relocated_from: package.moved.as_ref().map(|_| package.built.prefix()),
+        relocated_from: package
+            .moved
+            .as_ref()
+            .filter(|moved| moved.is_relocated)
+            .map(|_| package.built.prefix()),
         signed_by: match &package.entry.signature {
             SignatureState::Signed { fingerprint, .. } => Some(fingerprint.clone()),
             SignatureState::Unknown | SignatureState::Unsigned => None,
         },
+        made: made_of(package),
     }
 }
 
@@ -329,7 +424,7 @@ pub fn image(
     Ok(Made { image, findings })
 }
 
-fn platform(input: &BuildInput<'_>) -> Platform {
+pub(super) fn platform(input: &BuildInput<'_>) -> Platform {
     Platform {
         architecture: input.architecture.as_str().to_owned(),
         os: "linux".to_owned(),

@@ -3,7 +3,7 @@
 //! ```text
 //! BuildInput ──► decide ──► gather ──► prefixes ──► layers ─┐
 //!                           find,      one store,           ├──► Lock ──► compose, check, assemble ──► finish ──► Image
-//!                           fetch,     relocated     base ──┘
+//!                           fetch,     transformed   base ──┘
 //!                           scan
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! which does what the author wants done to it at the end. None sends anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
 
 mod container;
+mod debug;
 mod environment;
 mod error;
 mod finish;
@@ -21,9 +22,10 @@ mod lock_history;
 mod make;
 mod prefixes;
 mod recipes;
-mod relocate;
 mod sharing;
+mod size;
 mod solve;
+mod transform;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ use crate::assemble::SourceDateEpoch;
 use crate::base::{BaseArchitecture, BaseContext, BaseSource};
 use crate::event::Reporter;
 use crate::fetch::BuildCache;
+use crate::layer::Compress;
+use crate::layer::slim::SlimRules;
 use crate::local_cache::LocalCache;
 use crate::lock::{Lock, LockedRecipes};
 use crate::project::Finish;
@@ -46,6 +50,7 @@ use crate::sandbox::Machine;
 use crate::spack::SpackOnDemand;
 
 pub use container::{Container, ContainerError};
+pub use debug::{DEBUG_ARTIFACT, debug_attachment};
 pub use error::{BuildError, ErrorKind};
 pub use finish::finish;
 pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
@@ -54,6 +59,7 @@ pub(crate) use gather::{bring, built, unusable};
 pub use layers::{LayerQuestion, LayersBefore, plan_layers};
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
+pub use size::{Limits, PackageSize, SizeReport, Sizes};
 pub use solve::{SolveError, known, libc, solve};
 
 /// What the author and the project say about one container.
@@ -92,6 +98,10 @@ pub struct BuildInput<'a> {
     pub tree_digest: bool,
     /// The most package layers.
     pub budget: usize,
+    /// How package layers are compressed; none: as they are in the build cache.
+    pub compression: Option<Compress>,
+    /// What of packages the image has.
+    pub slim: &'a SlimRules,
     /// What other containers of the project have, and the history of locks.
     pub shared: &'a Sharing,
     /// The layers that were decided before.

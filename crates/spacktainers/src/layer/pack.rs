@@ -6,14 +6,13 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use oci_format::layer::compression::Decoder;
 use oci_format::layer::tar::{TarError, TarReader, TarWriteError, TarWriter};
 use oci_format::layer::{Entry, EntryKind};
 use oci_format::{Descriptor, Digest, DigestWriter, media_type};
 use serde::{Deserialize, Serialize};
 
+use super::compress::Compress;
 use super::record::PackageRecord;
 use crate::content::Content;
 use crate::image::{LayerContent, RecordedLayer, RegistryOrigin};
@@ -21,9 +20,6 @@ use crate::local_cache::{LocalCache, LocalCacheError};
 
 /// Kind of the records in the local cache. The number changes with the bytes that are written for the same packages.
 const RECORD_KIND: &str = "packed-1";
-
-/// gzip's own default: the cache's archives have it too.
-const LEVEL: u32 = 6;
 
 /// Bytes that a package may decompress to; [`super::scan()`] has seen it do so with less.
 const TAR_LIMIT: u64 = 64 << 30;
@@ -87,11 +83,15 @@ struct Packed {
     diff_id: Digest,
 }
 
-/// The layer of `group`, which is not empty.
+/// The layer of `group`, which is not empty. A layer that is written has the compression `compress`.
 ///
 /// # Errors
 /// When an archive cannot be read or the layer cannot be kept.
-pub fn pack(group: &[PackInput<'_>], cache: &LocalCache) -> Result<RecordedLayer, PackError> {
+pub fn pack(
+    group: &[PackInput<'_>],
+    compress: Compress,
+    cache: &LocalCache,
+) -> Result<RecordedLayer, PackError> {
     let title = group
         .iter()
         .map(|input| input.title.as_str())
@@ -108,7 +108,7 @@ pub fn pack(group: &[PackInput<'_>], cache: &LocalCache) -> Result<RecordedLayer
             title,
         });
     }
-    let key = key(group);
+    let key = key(group, compress);
     let remembered = cache
         .record(RECORD_KIND, &key)
         .and_then(|bytes| serde_json::from_slice::<Packed>(&bytes).ok())
@@ -116,7 +116,7 @@ pub fn pack(group: &[PackInput<'_>], cache: &LocalCache) -> Result<RecordedLayer
     let (content, packed) = match remembered {
         Some(found) => found,
         None => {
-            let (content, packed) = write(group, cache)?;
+            let (content, packed) = write(group, compress, cache)?;
             if let Ok(bytes) = serde_json::to_vec(&packed) {
                 cache.put_record(RECORD_KIND, &key, &bytes)?;
             }
@@ -124,7 +124,7 @@ pub fn pack(group: &[PackInput<'_>], cache: &LocalCache) -> Result<RecordedLayer
         }
     };
     Ok(RecordedLayer {
-        descriptor: Descriptor::new(media_type::LAYER_TAR_GZIP, packed.digest, packed.size),
+        descriptor: Descriptor::new(compress.media_type(), packed.digest, packed.size),
         diff_id: packed.diff_id,
         content: LayerContent::Here(content),
         origins: Vec::new(),
@@ -146,15 +146,22 @@ fn as_is(input: &PackInput<'_>) -> Option<&'static str> {
 }
 
 /// All that decides the bytes of the layer.
-fn key(group: &[PackInput<'_>]) -> String {
-    let text: String = group
+fn key(group: &[PackInput<'_>], compress: Compress) -> String {
+    let mut text: String = group
         .iter()
         .map(|input| format!("{} {}\n", input.blob, input.prefix))
         .collect();
+    if compress != Compress::default() {
+        text.push_str(&compress.key());
+    }
     Digest::of(text.as_bytes()).hex()
 }
 
-fn write(group: &[PackInput<'_>], cache: &LocalCache) -> Result<(Content, Packed), PackError> {
+fn write(
+    group: &[PackInput<'_>],
+    compress: Compress,
+    cache: &LocalCache,
+) -> Result<(Content, Packed), PackError> {
     let package = group
         .first()
         .map(|input| input.title.clone())
@@ -163,11 +170,8 @@ fn write(group: &[PackInput<'_>], cache: &LocalCache) -> Result<(Content, Packed
         package: package.clone(),
         source,
     };
-    // `GzEncoder::new` writes neither a name nor a time: the same tar gives the same bytes.
-    let mut tar = TarWriter::new(DigestWriter::new(GzEncoder::new(
-        cache.writer()?,
-        Level::new(LEVEL),
-    )));
+    let encoder = compress.encoder(cache.writer()?).map_err(io_error)?;
+    let mut tar = TarWriter::new(DigestWriter::new(encoder));
     let mut folders = HashSet::new();
     for input in group {
         append(&mut tar, input, &mut folders)?;
@@ -176,8 +180,8 @@ fn write(group: &[PackInput<'_>], cache: &LocalCache) -> Result<(Content, Packed
         package: package.clone(),
         source,
     })?;
-    let (gzip, diff_id, _) = tar.finish();
-    let (digest, content) = gzip.finish().map_err(io_error)?.finish()?;
+    let (encoder, diff_id, _) = tar.finish();
+    let (digest, content) = encoder.finish().map_err(io_error)?.finish()?;
     let size = content.len();
     Ok((
         content,

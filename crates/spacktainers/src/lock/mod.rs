@@ -6,6 +6,7 @@
 //! [install]       where packages lie in the image, and its views
 //! [environment]   variables in the image config
 //! [recipes]       what recipes set at run time, where Spack was asked
+//! [slim]          what was done to packages besides relocation, where something was
 //! [base]          the base image by digest, or its exact Debian packages
 //! [[package]]     per package: DAG hash, prefix, blob, diffID — dependencies first
 //! [[layer]]       which packages share a layer — lowest first
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use spack_format::dag_hash::DagHash;
 
 use crate::base::LockedBase;
+use crate::layer::slim::Profile;
+use crate::layer::strip::Symbols;
 
 pub use text::{LockError, parse, print};
 
@@ -48,6 +51,9 @@ pub struct Lock {
     /// What recipes set at run time, where Spack was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipes: Option<LockedRecipes>,
+    /// What was done to packages besides relocation, where something was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slim: Option<LockedSlim>,
     /// What lies below the packages.
     pub base: LockedBase,
     /// Every package of the run-time closure, dependencies first.
@@ -158,6 +164,39 @@ fn is_colon(text: &String) -> bool {
     text == ":"
 }
 
+/// What was done to packages besides relocation. The patterns that decide about single paths are in the definition and the
+/// settings, whose digest is [`LockedContainer::definition`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSlim {
+    /// Which files stay.
+    pub profile: Profile,
+    /// What becomes of symbols, unless a package says otherwise.
+    pub debug: Symbols,
+    /// Versions of the rules: of those about files, and of those about symbols.
+    pub rules: [u32; 2],
+    /// How package layers are compressed: `zstd 3`; absent if they are as the build cache has them where they can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
+}
+
+/// The archive that was made of a package's blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedArchive {
+    /// Digest of all that decides about it: the blob, which paths go, which symbols, prefixes, compression.
+    pub rules: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// Digest of the uncompressed archive.
+    pub diff_id: Digest,
+    /// Digest of the archive of its symbols, if they are kept apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug: Option<Digest>,
+}
+
 /// One package of the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +223,9 @@ pub struct LockedPackage {
     /// Fingerprint of the key that vouches for it; absent if the mirror allows unsigned entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
+    /// What it became, if it was slimmed or compressed anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<LockedArchive>,
 }
 
 /// One package layer.

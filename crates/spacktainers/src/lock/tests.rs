@@ -12,6 +12,7 @@ fn lock() -> Lock {
         version: "1.0".to_owned(),
         hash: hash(letter),
         relocated_from: None,
+        made: None,
         prefix: format!("/opt/software/{name}"),
         blob: Digest::of(name.as_bytes()),
         size: 10,
@@ -49,6 +50,7 @@ fn lock() -> Lock {
             environment_from: "prefix inspections".to_owned(),
         },
         environment: IndexMap::from([("PATH".to_owned(), "/opt/view/bin:/usr/bin".to_owned())]),
+        slim: None,
         recipes: Some(LockedRecipes {
             spack: "1.1.0".to_owned(),
             unknown: vec![hash('b')],
@@ -67,6 +69,31 @@ fn lock() -> Lock {
         packages: vec![package("zlib", 'a'), package("curl", 'b')],
         layers: vec![layer('a'), layer('b')],
     }
+}
+
+#[test]
+fn what_was_done_to_packages_survives() {
+    let mut lock = lock();
+    lock.slim = Some(LockedSlim {
+        profile: Profile::Runtime,
+        debug: Symbols::Separate,
+        rules: [1, 1],
+        compression: Some("zstd 3".to_owned()),
+    });
+    lock.packages[0].made = Some(LockedArchive {
+        rules: "ab".to_owned(),
+        digest: Digest::of(b"new"),
+        size: 5,
+        diff_id: Digest::of(b"new tar"),
+        debug: Some(Digest::of(b"debug")),
+    });
+    let text = print(&lock).expect("text");
+    assert_eq!(parse(&text), Ok(lock));
+    assert!(
+        text.contains("[slim]\nprofile = \"runtime\"\ndebug = \"separate\""),
+        "{text}"
+    );
+    assert!(text.contains("[package.made]"), "{text}");
 }
 
 #[test]

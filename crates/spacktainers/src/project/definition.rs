@@ -14,7 +14,9 @@ use super::finish::Finish;
 use super::included::IncludedEnvironment;
 use super::{ArchitectureSettings, Settings};
 use crate::base::{BaseArchitecture, BaseSource};
+use crate::build::Limits;
 use crate::diagnostic::Diagnostic;
+use crate::layer::slim::SlimRules;
 
 /// One container.
 #[derive(Debug, Clone)]
@@ -62,6 +64,10 @@ pub struct SpackDefinition {
     pub finish: Vec<Finish>,
     /// Debian packages that its base has besides those of the settings.
     pub base_packages: Vec<String>,
+    /// What of packages the image has: what the settings say, and `container.toml`.
+    pub slim: SlimRules,
+    /// How large the image may be: likewise.
+    pub limits: Limits,
     /// Digest of all that the author wrote and that decides about the image.
     pub digest: Digest,
     /// Digest of what decides about the base image.
@@ -251,6 +257,12 @@ pub(super) fn digests(inputs: &Inputs<'_>) -> (Digest, Digest) {
     text.field("budget", &inputs.settings.budget.to_string());
     if inputs.settings.tree_digest {
         text.field("tree digest", "told");
+    }
+    if !inputs.settings.slim.is_empty() {
+        text.field("slim", &inputs.settings.slim.to_text());
+    }
+    if let Some(compression) = inputs.settings.compression {
+        text.field("compression", &compression.title());
     }
     if let Some(install) = &inputs.settings.install {
         text.field("root", &install.root);

@@ -10,9 +10,12 @@ use spack_format::yaml::shape::{
 };
 use spack_format::yaml::{Node, SourceId, Span};
 
+use super::slim_settings::{self, LIMITS, SLIM};
 use super::toml_tree;
+use crate::build::Limits;
 use crate::diagnostic::Diagnostic;
 use crate::epilogue::{Command, CopyFlags, Epilogue, Instruction, Step, files_digest};
+use crate::layer::slim::SlimRules;
 
 /// The file's name, beside a container's `spack.yaml`.
 pub const CONTAINER_FILE: &str = "container.toml";
@@ -36,6 +39,10 @@ pub(super) struct Declared {
     /// Debian packages that the base has besides those of the settings, and where they were written.
     pub(super) packages: Vec<(String, Span)>,
     pub(super) epilogue: Epilogue,
+    /// What of packages the image has, besides what the settings say.
+    pub(super) slim: SlimRules,
+    /// How large the image may be, instead of what the settings say.
+    pub(super) limits: Limits,
 }
 
 /// Finds out what is copied, which has to be there.
@@ -101,6 +108,8 @@ static CONTAINER: MapShape = closed(
         key("cmd", STRINGS),
         key("user", Shape::String),
         key("workdir", Shape::String),
+        key("slim", Shape::Map(&SLIM)),
+        key("limits", Shape::Map(&LIMITS)),
     ],
 );
 
@@ -234,6 +243,8 @@ pub(super) fn read_container(
     Declared {
         packages: packages.collect(),
         epilogue: Epilogue { steps },
+        slim: slim_settings::slim(&root),
+        limits: slim_settings::limits(&root),
     }
 }
 

@@ -15,7 +15,9 @@ use super::{
     SpackDefinition, copied_files, included,
 };
 use crate::base::BaseSource;
+use crate::build::Limits;
 use crate::diagnostic::{Diagnostic, Sources};
+use crate::layer::slim::SlimRules;
 use crate::mirror::Location;
 
 /// No file of a project is longer; what is longer is no definition.
@@ -65,6 +67,15 @@ pub(super) fn load(folder: &Path) -> Result<Project, ProjectError> {
 /// What is known of the files that are copied into the image.
 fn of_files(finish: &Finish) -> String {
     finish.files.map(|it| it.to_string()).unwrap_or_default()
+}
+
+/// What is said beside a definition, with what the settings say of the same.
+struct Finishing {
+    finish: Vec<Finish>,
+    /// Packages of the base for this container alone.
+    base_packages: Vec<String>,
+    slim: SlimRules,
+    limits: Limits,
 }
 
 struct Loader<'a> {
@@ -270,7 +281,12 @@ impl Loader<'_> {
         let views = views(&own, settings, &mut self.faults);
         let folder = candidate.file.parent().unwrap_or(self.folder);
         let environments = included::included(&manifest, folder, &mut self.faults);
-        let (mut finish, base_packages) = self.finish(candidate, settings);
+        let Finishing {
+            mut finish,
+            base_packages,
+            slim,
+            limits,
+        } = self.finish(candidate, settings);
         if let Some(copies) = copied_files::read(text, source, &mut self.faults) {
             let folder = copied_files::folder(self.folder);
             let copies = of_epilogue(copies, source, &folder, &mut self.faults);
@@ -312,16 +328,23 @@ impl Loader<'_> {
             included: environments,
             finish,
             base_packages,
+            slim,
+            limits,
             digest,
             base_digest,
         }))
     }
 
-    /// What finishes the image, and packages of the base for this container alone.
-    fn finish(&mut self, candidate: &Candidate, settings: &Settings) -> (Vec<Finish>, Vec<String>) {
-        let (mut finish, mut packages) = (Vec::new(), Vec::new());
+    /// What lies beside the definition.
+    fn finish(&mut self, candidate: &Candidate, settings: &Settings) -> Finishing {
+        let mut all = Finishing {
+            finish: Vec::new(),
+            base_packages: Vec::new(),
+            slim: settings.slim.clone(),
+            limits: settings.limits,
+        };
         if candidate.form != Form::Folder {
-            return (finish, packages);
+            return all;
         }
         let folder = candidate.file.parent().unwrap_or(self.folder).to_owned();
         if let Some((text, source)) = self.beside(&folder.join(CONTAINER_FILE)) {
@@ -339,8 +362,10 @@ impl Loader<'_> {
                         )),
                 );
             }
-            packages = declared.packages.into_iter().map(|it| it.0).collect();
-            finish.push(of_epilogue(
+            all.base_packages = declared.packages.into_iter().map(|it| it.0).collect();
+            all.slim = all.slim.with(&declared.slim);
+            all.limits = all.limits.with(declared.limits);
+            all.finish.push(of_epilogue(
                 declared.epilogue,
                 source,
                 &folder,
@@ -349,9 +374,10 @@ impl Loader<'_> {
         }
         if let Some((text, source)) = self.beside(&folder.join(EPILOGUE_FILE)) {
             let epilogue = read_epilogue(&text, source, &mut self.faults);
-            finish.push(of_epilogue(epilogue, source, &folder, &mut self.faults));
+            let finish = of_epilogue(epilogue, source, &folder, &mut self.faults);
+            all.finish.push(finish);
         }
-        (finish, packages)
+        all
     }
 
     /// The text of a file that need not be there.

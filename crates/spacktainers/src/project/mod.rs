@@ -26,6 +26,7 @@ mod load;
 mod publish_settings;
 mod settings;
 mod settings_shape;
+mod slim_settings;
 mod spack_settings;
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,15 @@ use spack_format::yaml::{Node, SourceId, Span};
 use super::building_settings::BuildingSettings;
 use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
+use super::slim_settings;
 use super::spack_settings::SpackSettings;
 use super::toml_tree;
 use crate::base::debian::{DebianSettings, DebianVariant, ValidUntil};
 use crate::base::{BaseArchitecture, BaseSource};
-use crate::build::InstallRoot;
+use crate::build::{InstallRoot, Limits};
 use crate::diagnostic::Diagnostic;
+use crate::layer::Compress;
+use crate::layer::slim::SlimRules;
 use crate::mirror::Location;
 
 /// The file's name, in the project's folder.
@@ -41,6 +44,12 @@ pub struct Settings {
     pub view: String,
     /// The most layers.
     pub budget: usize,
+    /// `[layers] compression`: of package layers; none: as they are in the build cache.
+    pub compression: Option<Compress>,
+    /// `[slim]`: what of packages images have.
+    pub slim: SlimRules,
+    /// `[limits]`: how large images may be.
+    pub limits: Limits,
     /// `[image] tree_digest`: whether images say what tree they hold, as SIF files do.
     pub tree_digest: bool,
     /// Per architecture.
@@ -107,6 +116,9 @@ impl Default for Settings {
             install: None,
             view: DEFAULT_VIEW.to_owned(),
             budget: DEFAULT_BUDGET,
+            compression: None,
+            slim: SlimRules::default(),
+            limits: Limits::default(),
             tree_digest: false,
             architectures: BTreeMap::new(),
             debian: None,
@@ -147,6 +159,9 @@ impl Settings {
                 .and_then(Node::as_bool)
                 .unwrap_or(false),
             install: install(&root, &mut faults),
+            compression: slim_settings::compression(&root, &mut faults),
+            slim: slim_settings::slim(&root),
+            limits: slim_settings::limits(&root),
             debian: root.at(&["base", "debian"]).and_then(debian),
             publish: publish_settings::read(&root),
             sif_keys: root

@@ -6,6 +6,7 @@ use spack_format::yaml::shape::{
 };
 
 use super::building_settings::{BUILDER, FARM, RUNTIME, SOURCE_MIRROR};
+use super::slim_settings::{COMPRESSIONS, LIMITS, SLIM};
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
 use crate::publish::check_template;
@@ -26,6 +27,8 @@ pub(super) static SETTINGS: MapShape = closed(
         key("mirror", Shape::List(&Shape::Map(&MIRROR))),
         key("install", Shape::Map(&INSTALL)),
         key("layers", Shape::Map(&LAYERS)),
+        key("slim", Shape::Map(&SLIM)),
+        key("limits", Shape::Map(&LIMITS)),
         key("image", Shape::Map(&IMAGE)),
         key("arch", Shape::Map(&ARCHITECTURES)),
         key("base", Shape::Map(&BASE)),
@@ -78,7 +81,14 @@ static INSTALL: MapShape = closed(
 
 static IMAGE: MapShape = closed("`[image]`", &[key("tree_digest", Shape::Boolean)]);
 
-static LAYERS: MapShape = closed("`[layers]`", &[key("budget", POSITIVE)]);
+static LAYERS: MapShape = closed(
+    "`[layers]`",
+    &[
+        key("budget", POSITIVE),
+        key("compression", Shape::Word(&COMPRESSIONS)),
+        key("level", POSITIVE),
+    ],
+);
 
 static ARCHITECTURES: MapShape = closed(
     "`[arch]`",

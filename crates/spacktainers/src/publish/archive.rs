@@ -7,7 +7,8 @@
 //!
 //! Docker has written this combination since version 25, and every `docker load` and `podman load`
 //! reads it, because `manifest.json` names its files by path. Layers stay as they are, compressed:
-//! Docker, podman and skopeo recognise the compression by its first bytes (zstd: Docker 23 and up).
+//! Docker, podman and skopeo recognise gzip by its first bytes. Layers in zstd are refused there: Docker's
+//! schema 2 knows none, and loading them depends on the version of who loads.
 //!
 //! Entries are in a fixed order with fixed metadata, so the same image is the same file. The file is
 //! replaced when it is complete; what it held before is not looked at.
@@ -21,7 +22,7 @@ use std::path::Path;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use oci_format::layer::Entry;
 use oci_format::layer::tar::{TarWriteError, TarWriter};
-use oci_format::{Descriptor, Digest, DigestReader, Reference, layout};
+use oci_format::{Descriptor, Digest, DigestReader, Reference, layout, media_type};
 use serde_json::json;
 
 use super::blobs::Blobs;
@@ -65,6 +66,9 @@ pub(super) async fn write(
     let mut small: Vec<(&'static str, Vec<u8>)> = Vec::new();
     let mut entry = descriptor.clone();
     let name = match form {
+        Form::Docker(_) if has_zstd(blobs) => {
+            return Err(PublishError::Zstd(Box::new(target.clone())));
+        }
         Form::Docker(reference) => {
             small.push(("manifest.json", docker_manifest(blobs, reference)));
             if let Some(reference) = reference {
@@ -106,6 +110,12 @@ pub(super) async fn write(
     blocking(target, move || write_file(&path, &small, &parts, &on_bytes)).await?;
     task.finish();
     Ok(receipt)
+}
+
+/// Whether a layer is in zstd, which Docker's schema 2 has no media type for.
+fn has_zstd(blobs: &Blobs<'_>) -> bool {
+    let mut layers = blobs.image.layers.iter();
+    layers.any(|layer| layer.descriptor.media_type == media_type::LAYER_TAR_ZSTD)
 }
 
 /// All blobs and the manifest, by digest; layers that are only in a registry are fetched.

@@ -103,6 +103,11 @@ pub enum PublishError {
         "a definition file makes SIF files, and `{0}` takes images: use sif:FILE, s3://BUCKET/KEY.sif or oras://HOST/REPO:TAG"
     )]
     OnlySif(Box<Target>),
+    /// Layers in zstd for a target that takes none.
+    #[error(
+        "`{0}` takes no layers in zstd: Docker's archives know gzip and bare tars; use oci-archive:FILE, or `[layers] compression = \"gzip\"`"
+    )]
+    Zstd(Box<Target>),
     /// The local cache, in whose folder SIF files are written before they are sent.
     #[error(transparent)]
     Cache(#[from] LocalCacheError),

@@ -43,6 +43,7 @@ use spack_format::relocation::{Move, shebang};
 use crate::build::{BuildError, Gathered, Supply, bring, built};
 use crate::install_tree::{InstallTree, InstallTreeError, Mount, on_disk};
 use crate::layer::relocate::{Places, Rules};
+use crate::layer::transform::Chain;
 use crate::layer::whole::Room;
 
 pub use error::LayError;
@@ -296,11 +297,11 @@ fn jobs(
             archive,
             record,
             tar: Mutex::new(tar),
-            rules,
+            chain: rules.map(Chain::relocation).unwrap_or_default(),
         });
     }
     let sbang = layout.sbang_path().len();
-    if sbang > shebang::LIMIT && jobs.iter().any(|job| job.rules.is_some()) {
+    if sbang > shebang::LIMIT && jobs.iter().any(|job| job.chain.relocate.is_some()) {
         let root = layout.unpadded_root().to_owned();
         return Err(BuildError::LongRoot { root, sbang }.into());
     }

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use oci_format::DigestReader;
 use oci_format::layer::compression::Decoder;
-use oci_format::layer::tar::TarReader;
 use serde_json::json;
 use spack_format::dag_hash::DagHash;
 
@@ -18,7 +17,7 @@ use crate::build::BuildError;
 use crate::event::{Reporter, TaskKind};
 use crate::install_tree::provenance::TIMES;
 use crate::layer::in_parallel::in_parallel;
-use crate::layer::relocate::{Members as _, RelocateError, Rules, rewrite};
+use crate::layer::transform::{Chain, NoDebug, TransformError, pass};
 use crate::layer::whole::{Room, WholeTar};
 use crate::layer::{PackageRecord, ScanError};
 
@@ -35,7 +34,7 @@ pub(super) struct Job {
     /// The archive's tar, if it is in memory. Whoever unpacks it takes it.
     pub(super) tar: Mutex<Option<WholeTar>>,
     /// What changes, if anything does.
-    pub(super) rules: Option<Rules>,
+    pub(super) chain: Chain,
 }
 
 /// Why an archive cannot be unpacked.
@@ -45,7 +44,7 @@ enum UnpackError {
     #[error(transparent)]
     Archive(#[from] ScanError),
     #[error(transparent)]
-    Relocate(#[from] RelocateError),
+    Transform(#[from] TransformError),
 }
 
 /// Unpacks all of `jobs`, at most `parallel` at a time, the largest first. All that cannot be relocated is told at once.
@@ -70,7 +69,7 @@ pub(super) fn unpack_all(
     for (answer, job) in answers.into_iter().zip(jobs) {
         match answer {
             Ok(()) => {}
-            Err(UnpackError::Relocate(error)) => errors.push(error),
+            Err(UnpackError::Transform(error)) => errors.push(error),
             Err(UnpackError::Archive(source)) => {
                 let package = job.archive.title.clone();
                 return Err(BuildError::Scan { package, source });
@@ -80,7 +79,7 @@ pub(super) fn unpack_all(
     if errors.is_empty() {
         Ok(())
     } else {
-        Err(BuildError::Relocate(errors))
+        Err(BuildError::Transform(errors))
     }
 }
 
@@ -132,8 +131,8 @@ fn unpack(job: &Job, staging: &Staging, room: &Arc<Room>) -> Result<(), UnpackEr
 }
 
 /// The empty folder of a package.
-fn folder(job: &Job, staging: &Staging) -> Result<Folder, RelocateError> {
-    let prefix = match &job.rules {
+fn folder(job: &Job, staging: &Staging) -> Result<Folder, TransformError> {
+    let prefix = match &job.chain.relocate {
         Some(_) => job.prefix.trim_start_matches('/'),
         None => {
             let old = job.record.prefix.as_deref().or(job.record.top.as_deref());
@@ -144,30 +143,14 @@ fn folder(job: &Job, staging: &Staging) -> Result<Folder, RelocateError> {
     Folder::create(path, prefix, staging.keeps_modes()).map_err(|source| job.io(source))
 }
 
-fn fill<R: Read>(folder: &mut Folder, job: &Job, tar: R) -> Result<(), RelocateError> {
-    let package = || job.archive.title.clone();
-    if let Some(rules) = &job.rules {
-        rewrite(tar, folder, &job.record, rules, &job.archive.title)?;
-        return Ok(());
-    }
-    let mut members = TarReader::new(tar);
-    while let Some(mut member) = members.next_member().map_err(|source| RelocateError::Tar {
-        package: package(),
-        source,
-    })? {
-        let entry = member.entry.clone();
-        let taken = folder.append(&entry, &mut member);
-        taken.map_err(|source| RelocateError::Write {
-            package: package(),
-            source,
-        })?;
-    }
-    Ok(())
+fn fill<R: Read>(folder: &mut Folder, job: &Job, tar: R) -> Result<(), TransformError> {
+    let title = &job.archive.title;
+    pass(tar, folder, &mut NoDebug, &job.record, &job.chain, title).map(drop)
 }
 
 impl Job {
-    fn io(&self, source: std::io::Error) -> RelocateError {
-        RelocateError::Io {
+    fn io(&self, source: std::io::Error) -> TransformError {
+        TransformError::Io {
             package: self.archive.title.clone(),
             source,
         }

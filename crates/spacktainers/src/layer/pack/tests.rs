@@ -5,6 +5,7 @@ use std::io::Read;
 use oci_format::layer::tar::TarWriter;
 
 use super::*;
+use crate::layer::Compress;
 use crate::layer::scan;
 
 /// A plain tar of a package `name` at `prefix`, which may be one folder.
@@ -82,7 +83,12 @@ fn one_package_at_its_own_prefix_is_its_own_blob() {
     let cache = LocalCache::open(folder.path()).expect("opens");
     let content = archive("opt/a", "1");
     let (blob, record) = scanned(&content);
-    let layer = pack(&[input(&content, blob, &record, "opt/a")], &cache).expect("packs");
+    let layer = pack(
+        &[input(&content, blob, &record, "opt/a")],
+        Compress::default(),
+        &cache,
+    )
+    .expect("packs");
     assert_eq!(
         layer.descriptor,
         Descriptor::new(media_type::LAYER_TAR, blob, content.len())
@@ -101,8 +107,8 @@ fn several_packages_share_a_layer_and_their_parents_and_the_bytes_are_the_same_a
             input(&content[0], facts[0].0, &facts[0].1, "opt/a"),
             input(&content[1], facts[1].0, &facts[1].1, "opt/b"),
         ];
-        let layer = pack(&inputs, &cache).expect("packs");
-        let again = pack(&inputs, &cache).expect("packs");
+        let layer = pack(&inputs, Compress::default(), &cache).expect("packs");
+        let again = pack(&inputs, Compress::default(), &cache).expect("packs");
         assert_eq!(
             layer.descriptor, again.descriptor,
             "what is remembered is what was written"
@@ -140,7 +146,12 @@ fn an_archive_of_one_top_folder_is_moved_to_its_prefix_with_its_hard_links() {
     let cache = LocalCache::open(folder.path()).expect("opens");
     let content = archive("a-1.0-hash", "1");
     let (blob, record) = scanned(&content);
-    let layer = pack(&[input(&content, blob, &record, "opt/software/a")], &cache).expect("packs");
+    let layer = pack(
+        &[input(&content, blob, &record, "opt/software/a")],
+        Compress::default(),
+        &cache,
+    )
+    .expect("packs");
     let names = names(&layer);
     let link = names
         .iter()

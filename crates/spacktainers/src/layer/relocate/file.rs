@@ -3,12 +3,13 @@
 use spack_format::relocation::c_string::{self, Strictness};
 use spack_format::relocation::{PrefixMap, elf, foreign, shebang, text};
 
+use super::Rules;
 use super::left::{Left, LeftBecause};
-use super::{RelocateError, Rules};
+use crate::layer::transform::TransformError;
 
 /// Bytes of the largest file that is relocated: it has to be in memory. The largest shared libraries known to us, of GPU
 /// frameworks, have 2 GB.
-pub(super) const WHOLE_FILE_LIMIT: u64 = 4 << 30;
+pub(in crate::layer) const WHOLE_FILE_LIMIT: u64 = 4 << 30;
 
 /// A file of a package.
 pub(super) struct FileName<'a> {
@@ -23,11 +24,11 @@ pub(super) fn relocate(
     rules: &Rules,
     file: &FileName<'_>,
     mut bytes: Vec<u8>,
-) -> Result<(Vec<u8>, Option<Left>), RelocateError> {
+) -> Result<(Vec<u8>, Option<Left>), TransformError> {
     let is_binary = rules.is_binary(file.path);
     if is_binary {
         let changes = elf::relocate(&rules.map, &bytes[..], &|part| rules.is_there(part));
-        let changes = changes.map_err(|source| RelocateError::Elf {
+        let changes = changes.map_err(|source| TransformError::Elf {
             package: file.package.to_owned(),
             file: file.path.to_owned(),
             source,
@@ -43,7 +44,7 @@ pub(super) fn relocate(
     }
     if is_binary {
         c_string::relocate_in_place(&rules.map, &mut bytes, Strictness::Refuse).map_err(
-            |source| RelocateError::String {
+            |source| TransformError::String {
                 package: file.package.to_owned(),
                 file: file.path.to_owned(),
                 source,
@@ -54,7 +55,7 @@ pub(super) fn relocate(
         return Ok((bytes, None));
     };
     if is_binary {
-        return Err(RelocateError::Foreign {
+        return Err(TransformError::Foreign {
             package: file.package.to_owned(),
             file: file.path.to_owned(),
             offset: found.offset,
@@ -75,11 +76,11 @@ pub(super) fn drop_absent(
     rules: &Rules,
     file: &FileName<'_>,
     bytes: Vec<u8>,
-) -> Result<Vec<u8>, RelocateError> {
+) -> Result<Vec<u8>, TransformError> {
     let changes = elf::relocate(&PrefixMap::empty(), &bytes[..], &|part| {
         rules.is_there(part)
     })
-    .map_err(|source| RelocateError::Elf {
+    .map_err(|source| TransformError::Elf {
         package: file.package.to_owned(),
         file: file.path.to_owned(),
         source,

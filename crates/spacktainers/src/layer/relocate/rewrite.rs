@@ -1,16 +1,16 @@
-//! An archive, member by member, into one for another prefix.
+//! Members of an archive, one after the other, into those for another prefix.
 
 use std::io::{self, Read, Write};
 
-use oci_format::layer::tar::{Member, TarReader, TarWriteError, TarWriter};
+use oci_format::layer::tar::{TarWriteError, TarWriter};
 use oci_format::layer::{Entry, EntryKind};
 use spack_format::relocation::foreign::{self, Foreign, ForeignScanner};
 use spack_format::relocation::{link, shebang};
 
+use super::Rules;
 use super::file::{self, FileName, WHOLE_FILE_LIMIT};
 use super::left::{Left, LeftBecause, excuse, is_object};
-use super::{RelocateError, Rules};
-use crate::layer::PackageRecord;
+use crate::layer::transform::TransformError;
 
 /// Takes the members of a relocated archive, one after the other: an archive again, or a folder.
 pub trait Members {
@@ -30,61 +30,8 @@ impl<W: Write> Members for TarWriter<W> {
 /// Bytes that are reserved for a file before they have come: 64 MiB.
 const MOST_AHEAD: usize = 64 << 20;
 
-/// Reads an archive that was scanned as `record` and writes what `rules` make of it. `package` is its name for people. The
-/// answer is what stays of the build because Spack leaves it, too.
-///
-/// # Errors
-/// When the archive cannot be read or the new one cannot be written; when a path does not fit; and when something that is
-/// loaded would still lead to where the package was built.
-pub fn rewrite<R: Read, W: Members>(
-    archive: R,
-    out: &mut W,
-    record: &PackageRecord,
-    rules: &Rules,
-    package: &str,
-) -> Result<Vec<Left>, RelocateError> {
-    let mut work = Rewrite {
-        out,
-        rules,
-        package,
-        first: Vec::new(),
-        left: Vec::new(),
-    };
-    for (index, _) in rules.prefix.match_indices('/') {
-        let folder = &rules.prefix.as_bytes()[..index];
-        work.write(&Entry::directory(folder, 0o755, 0), b"")?;
-    }
-    let old = record.prefix.as_deref().or(record.top.as_deref());
-    let old = old.unwrap_or_default().as_bytes();
-    let mut members = TarReader::new(archive);
-    while let Some(mut member) = members.next_member().map_err(|source| RelocateError::Tar {
-        package: package.to_owned(),
-        source,
-    })? {
-        // What lies above the prefix was written already.
-        let Some(below) = below(old, &member.entry.path) else {
-            continue;
-        };
-        let file = String::from_utf8_lossy(below.strip_prefix(b"/").unwrap_or(below)).into_owned();
-        let mut entry = member.entry.clone();
-        entry.path = [rules.prefix.as_bytes(), below].concat();
-        if let EntryKind::HardLink(target) = &mut entry.kind
-            && let Some(below) = self::below(old, target)
-        {
-            *target = [rules.prefix.as_bytes(), below].concat();
-        }
-        work.member(entry, &file, &mut member)?;
-    }
-    Ok(work.left)
-}
-
-/// What is behind the prefix, with its `/`.
-fn below<'p>(prefix: &[u8], path: &'p [u8]) -> Option<&'p [u8]> {
-    path.strip_prefix(prefix)
-        .filter(|it| it.is_empty() || it.starts_with(b"/"))
-}
-
-struct Rewrite<'a, W> {
+/// Writes what [`Rules`] make of members.
+pub(in crate::layer) struct Rewrite<'a, W> {
     out: &'a mut W,
     rules: &'a Rules,
     package: &'a str,
@@ -93,13 +40,43 @@ struct Rewrite<'a, W> {
     left: Vec<Left>,
 }
 
-impl<W: Members> Rewrite<'_, W> {
-    fn member<R: Read>(
+impl<'a, W: Members> Rewrite<'a, W> {
+    /// Begins with the folders above the new prefix. `package` is the package's name for people.
+    pub(in crate::layer) fn begin(
+        out: &'a mut W,
+        rules: &'a Rules,
+        package: &'a str,
+    ) -> Result<Self, TransformError> {
+        let mut work = Self {
+            out,
+            rules,
+            package,
+            first: Vec::new(),
+            left: Vec::new(),
+        };
+        for (index, _) in rules.prefix.match_indices('/') {
+            let folder = &rules.prefix.as_bytes()[..index];
+            work.write(&Entry::directory(folder, 0o755, 0), b"")?;
+        }
+        Ok(work)
+    }
+
+    /// What stays of the build because Spack leaves it, too.
+    pub(in crate::layer) fn finish(self) -> Vec<Left> {
+        self.left
+    }
+
+    /// Writes a member, which lies below the new prefix already. `file` is the name that Spack knows it by, below the prefix.
+    ///
+    /// # Errors
+    /// When it cannot be read or written; when a path does not fit; and when something that is loaded would still lead to where
+    /// the package was built.
+    pub(in crate::layer) fn member(
         &mut self,
         mut entry: Entry,
         file: &str,
-        member: &mut Member<'_, R>,
-    ) -> Result<(), RelocateError> {
+        content: &mut dyn Read,
+    ) -> Result<(), TransformError> {
         match &mut entry.kind {
             EntryKind::Symlink(target) => {
                 if self.rules.is_link(file)
@@ -117,21 +94,21 @@ impl<W: Members> Rewrite<'_, W> {
                 self.write(&entry, b"")
             }
             EntryKind::File if self.rules.is_text(file) || self.rules.is_binary(file) => {
-                self.listed(entry, file, member)
+                self.listed(entry, file, content)
             }
-            EntryKind::File => self.unlisted(entry, file, member),
+            EntryKind::File => self.unlisted(entry, file, content),
             _ => self.write(&entry, b""),
         }
     }
 
-    fn listed<R: Read>(
+    fn listed(
         &mut self,
         mut entry: Entry,
         file: &str,
-        member: &mut Member<'_, R>,
-    ) -> Result<(), RelocateError> {
+        content: &mut dyn Read,
+    ) -> Result<(), TransformError> {
         if entry.size > WHOLE_FILE_LIMIT {
-            return Err(RelocateError::TooLarge {
+            return Err(TransformError::TooLarge {
                 package: self.package.to_owned(),
                 file: file.to_owned(),
                 size: entry.size,
@@ -140,7 +117,7 @@ impl<W: Members> Rewrite<'_, W> {
         // A length that the archive may not keep; most files have less.
         let expected = usize::try_from(entry.size).unwrap_or(0).min(MOST_AHEAD);
         let mut bytes = Vec::with_capacity(expected);
-        member
+        content
             .read_to_end(&mut bytes)
             .map_err(|error| self.io(error))?;
         let name = FileName {
@@ -156,16 +133,15 @@ impl<W: Members> Rewrite<'_, W> {
         self.write(&entry, &bytes)
     }
 
-    fn unlisted<R: Read>(
+    fn unlisted(
         &mut self,
         mut entry: Entry,
         file: &str,
-        member: &mut Member<'_, R>,
-    ) -> Result<(), RelocateError> {
+        content: &mut dyn Read,
+    ) -> Result<(), TransformError> {
         let mut first = std::mem::take(&mut self.first);
         first.clear();
-        member
-            .by_ref()
+        content
             .take(shebang::LONGEST as u64)
             .read_to_end(&mut first)
             .map_err(|error| self.io(error))?;
@@ -175,7 +151,7 @@ impl<W: Members> Rewrite<'_, W> {
             first.splice(..wrapped.replaced, wrapped.lines);
         }
         if first.starts_with(b"\x7fELF") && !is_object(&first) && entry.size <= WHOLE_FILE_LIMIT {
-            member
+            content
                 .read_to_end(&mut first)
                 .map_err(|error| self.io(error))?;
             let name = FileName {
@@ -184,13 +160,13 @@ impl<W: Members> Rewrite<'_, W> {
             };
             first = file::drop_absent(self.rules, &name, first)?;
         }
-        let mut content = Scanning {
-            inner: first.as_slice().chain(member),
+        let mut scanned = Scanning {
+            inner: first.as_slice().chain(content),
             scanner: ForeignScanner::new(&self.rules.map),
         };
-        let written = self.out.append(&entry, &mut content);
-        let found = content.scanner.finish();
-        written.map_err(|source| RelocateError::Write {
+        let written = self.out.append(&entry, &mut scanned);
+        let found = scanned.scanner.finish();
+        written.map_err(|source| TransformError::Write {
             package: self.package.to_owned(),
             source,
         })?;
@@ -206,12 +182,12 @@ impl<W: Members> Rewrite<'_, W> {
         file: &str,
         found: Option<Foreign>,
         excuse: Option<LeftBecause>,
-    ) -> Result<(), RelocateError> {
+    ) -> Result<(), TransformError> {
         let Some(Foreign { offset, count }) = found else {
             return Ok(());
         };
         let Some(why) = excuse else {
-            return Err(RelocateError::Foreign {
+            return Err(TransformError::Foreign {
                 package: self.package.to_owned(),
                 file: file.to_owned(),
                 offset,
@@ -227,17 +203,17 @@ impl<W: Members> Rewrite<'_, W> {
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry, mut bytes: &[u8]) -> Result<(), RelocateError> {
+    fn write(&mut self, entry: &Entry, mut bytes: &[u8]) -> Result<(), TransformError> {
         self.out
             .append(entry, &mut bytes)
-            .map_err(|source| RelocateError::Write {
+            .map_err(|source| TransformError::Write {
                 package: self.package.to_owned(),
                 source,
             })
     }
 
-    fn io(&self, source: io::Error) -> RelocateError {
-        RelocateError::Io {
+    fn io(&self, source: io::Error) -> TransformError {
+        TransformError::Io {
             package: self.package.to_owned(),
             source,
         }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
-use oci_format::Digest;
 use spack_format::build_cache::BinaryDistribution;
 use spack_format::relocation::PrefixMap;
 
@@ -99,19 +98,22 @@ impl Rules {
         std::str::from_utf8(part).map_or(true, |part| !self.absent.contains(part))
     }
 
-    /// What the result depends on besides the archive, which `blob` names. The lists of files are in the archive.
-    #[must_use]
-    pub fn key(&self, blob: &Digest) -> String {
-        let mut text = format!("{VERSION}\n{blob}\n{}\n{}\n", self.prefix, self.sbang);
+    /// All that decides, as text for a key. The lists of files are in the archive.
+    pub(in crate::layer) fn write_key(&self, text: &mut String) {
+        // Writing to memory does not fail, and no prefix has a line break.
+        let _ = write!(text, "{VERSION}\n{}\n{}\n", self.prefix, self.sbang);
         for (old, new) in self.map.pairs() {
             let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
-            // Writing to memory does not fail, and no prefix has a line break.
             let _ = write!(text, "{old}\n{new}\n");
         }
         for part in &self.absent {
             let _ = writeln!(text, "-{part:?}");
         }
-        Digest::of(text.as_bytes()).hex()
+    }
+
+    /// Where the package will lie, without the leading `/`.
+    pub(in crate::layer) fn prefix(&self) -> &str {
+        &self.prefix
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::Read;
 
 use super::*;
 use crate::content::Content;
+use crate::layer::transform::{Chain, NoDebug, TransformError, pass};
 use crate::layer::{PackageRecord, scan};
 
 const NAME: &str = "a-1-abcdefg";
@@ -74,12 +75,12 @@ fn relocated_to(
     top: &str,
     members: &[Member<'_>],
     lists: &str,
-) -> Result<Done, RelocateError> {
+) -> Result<Done, TransformError> {
     let (content, record) = archive(top, members, lists);
     let mut out = TarWriter::new(Vec::new());
-    let rules = rules(&record, to);
+    let chain = Chain::relocation(rules(&record, to));
     let archive = content.open(0).expect("memory");
-    let left = rewrite(archive, &mut out, &record, &rules, "a@1")?;
+    let left = pass(archive, &mut out, &mut NoDebug, &record, &chain, "a@1")?.left;
     let bytes = out.finish().expect("memory");
     let mut tar = TarReader::new(&bytes[..]);
     let mut all = Vec::new();
@@ -93,7 +94,7 @@ fn relocated_to(
     Ok((all, left))
 }
 
-fn relocated(members: &[Member<'_>], lists: &str) -> Result<Done, RelocateError> {
+fn relocated(members: &[Member<'_>], lists: &str) -> Result<Done, TransformError> {
     relocated_to(NEW, &format!("{}/{NAME}", &OLD[1..]), members, lists)
 }
 
@@ -193,14 +194,14 @@ fn what_would_be_loaded_from_the_old_place_is_refused() {
     let program = format!("\x7fELF\x02\x01\x01.........\x02.{OLD}/lib/x");
     let error = relocated(&[File("bin/x", 0o755, program.as_bytes())], "").expect_err("unlisted");
     assert!(
-        matches!(&error, RelocateError::Foreign { file, offset: 18, count: 1, .. } if file == "bin/x"),
+        matches!(&error, TransformError::Foreign { file, offset: 18, count: 1, .. } if file == "bin/x"),
         "{error}"
     );
     assert!(error.is_verification() && error.hint().is_some());
     let link = format!("{OLD}/lib");
     let error = relocated(&[Symlink("lib/x", &link)], "").expect_err("unlisted");
     assert!(
-        matches!(&error, RelocateError::Foreign { offset: 0, .. }),
+        matches!(&error, TransformError::Foreign { offset: 0, .. }),
         "{error}"
     );
 
@@ -246,8 +247,8 @@ fn archives_of_older_spacks_move_from_their_own_folder() {
 fn the_key_tells_apart_all_that_decides() {
     let (_, record) = archive(&format!("{}/{NAME}", &OLD[1..]), &[], "");
     let blob = Digest::of(b"a");
-    let key = rules(&record, NEW).key(&blob);
-    assert_eq!(key, rules(&record, NEW).key(&blob));
-    assert_ne!(key, rules(&record, "/other").key(&blob));
-    assert_ne!(key, rules(&record, NEW).key(&Digest::of(b"b")));
+    let key = |to: &str, blob: &Digest| Chain::relocation(rules(&record, to)).key(blob);
+    assert_eq!(key(NEW, &blob), key(NEW, &blob));
+    assert_ne!(key(NEW, &blob), key("/other", &blob));
+    assert_ne!(key(NEW, &blob), key(NEW, &Digest::of(b"b")));
 }

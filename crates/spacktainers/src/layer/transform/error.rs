@@ -1,4 +1,4 @@
-//! Why a package cannot be relocated.
+//! Why a package cannot be transformed.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use oci_format::layer::tar::{TarError, TarWriteError};
 use spack_format::relocation::c_string::CStringError;
 use spack_format::relocation::elf::ElfError;
 
-use super::file::WHOLE_FILE_LIMIT;
+use crate::layer::relocate::WHOLE_FILE_LIMIT;
 use crate::local_cache::LocalCacheError;
 
-/// Why a package cannot be relocated.
+/// Why a package cannot be transformed.
 #[derive(Debug, thiserror::Error)]
-pub enum RelocateError {
+pub enum TransformError {
     /// The archive cannot be read, or the new one cannot be written.
-    #[error("the archive of {package} cannot be read or the relocated one cannot be written")]
+    #[error("the archive of {package} cannot be read or the new one cannot be written")]
     Io {
         /// Which package.
         package: String,
@@ -29,7 +29,7 @@ pub enum RelocateError {
         source: TarError,
     },
     /// A member cannot be written.
-    #[error("cannot write the relocated archive of {package}")]
+    #[error("cannot write the new archive of {package}")]
     Write {
         /// Which package.
         package: String,
@@ -37,7 +37,7 @@ pub enum RelocateError {
         source: TarWriteError,
     },
     /// The local cache does not take the archive.
-    #[error("cannot keep a relocated archive in the local cache")]
+    #[error("cannot keep a new archive in the local cache")]
     Cache(#[from] LocalCacheError),
     /// A file that has to be in memory and is too large for that.
     #[error(
@@ -87,7 +87,7 @@ pub enum RelocateError {
     },
 }
 
-impl RelocateError {
+impl TransformError {
     /// What can be done about it.
     #[must_use]
     pub const fn hint(&self) -> Option<&'static str> {

@@ -174,8 +174,10 @@ fn exit_codes_tell_what_became_of_a_build_cache() {
         let push = ["cache", "push", "--from", "root", "--mirror", "./private"];
         stage.run(&[&push[..], &["--key", &secret, "pb"], more].concat())
     };
-    elsewhere(&[]).ends(0).says("--private");
-    assert!(!stage.path("private").exists());
+    elsewhere(&[])
+        .ends(0)
+        .says("--private")
+        .says("0 packages pushed");
     elsewhere(&["--private"]).ends(0).says("1 packages pushed");
 
     stage.run(&["cache", "verify", "./m"]).ends(2).says("--key");

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use spack_format::build_cache::v3;
 
@@ -11,7 +12,7 @@ use crate::build_cache::{
 };
 use crate::fetch::{BuildCache, Trust};
 use crate::index;
-use crate::mirror::{Location, WriteTarget, connect_writer};
+use crate::mirror::{Location, When, WriteTarget, connect_writer};
 use crate::openpgp::PublicKeys;
 use crate::registry::{RegistryClient, RegistrySettings};
 use crate::test_support::counting::Counting;
@@ -72,19 +73,23 @@ async fn a_push_costs_the_same_whatever_is_in_the_bucket() {
     let (tree, context) = (stage.tree(), stage.context());
     let proxy = Counting::before(moto.endpoint.trim_start_matches("http://")).await;
     let endpoint = format!("http://{}", proxy.host);
-    let client = reqwest::Client::new();
     let mut costs = Vec::new();
     // More than a listing has on one page.
     for (name, entries) in [("few", 10), ("many", 1_100)] {
+        let direct = moto.writer(name).await;
         let put = |number: u32| {
             let hash = hash(&format!("n{number}"));
             let key = format!("v3/manifests/spec/other/other-{number}-{hash}.spec.manifest.json");
-            let url = format!("{}/{BUCKET}/{name}/{key}", moto.endpoint);
-            let client = &client;
-            async move { client.put(url).body("{}").send().await.expect("put") }
+            let direct = &direct;
+            async move {
+                let text = Bytes::from_static(b"{}");
+                direct.put(&key, text, &When::Always).await.expect("put")
+            }
         };
         let puts = stream::iter((0..entries).map(put)).buffer_unordered(16);
-        puts.for_each(|_| std::future::ready(())).await;
+        let count = puts.count().await;
+        let listed = direct.list(v3::SPEC_MANIFESTS_FOLDER).await;
+        assert_eq!(listed.expect("a list").len(), count);
         let url = format!("s3://{BUCKET}/{name}");
         let location = Location::parse(&url, Some(&endpoint), "/".as_ref()).expect("s3");
         let Ok(WriteTarget::Objects(writer)) = connect_writer(&location, &access(&KEYS)).await
@@ -164,12 +169,11 @@ async fn an_index_in_a_bucket_is_read_as_it_is_at_the_moment() {
     let other = Stage::with(&[("lib", "1.0", &[]), ("app", "2.0", &["lib"])]);
     let whole = writer.get(&blob, 1 << 20).await.expect("reads");
     let half = whole.map(|it| it[..it.len() / 2].to_vec()).expect("there");
-    let object = format!("{}/{BUCKET}/read/{blob}", moto.endpoint);
-    let client = reqwest::Client::new();
-    client.put(&object).body(half).send().await.expect("put");
+    let cut = writer.put(&blob, Bytes::from(half), &When::Always).await;
+    cut.expect("put");
     let error = known(&mirror, &other, &[]).await.expect_err("cut off");
     assert!(error.contains("Digest"), "{error}");
-    client.delete(&object).send().await.expect("deleted");
+    writer.delete(&blob).await.expect("deleted");
     let error = known(&mirror, &other, &[]).await.expect_err("gone");
     assert!(error.contains("Gone"), "{error}");
     known(&mirror, &stage, &["app", "lib"])

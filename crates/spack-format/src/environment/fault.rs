@@ -70,6 +70,12 @@ pub enum ManifestError {
         /// What the parts are, and why.
         message: String,
     },
+    /// A text that Spack reads without the colon at its end.
+    #[error("Spack reads `{text}` without the colon at its end")]
+    LostColon {
+        /// The text, as written.
+        text: String,
+    },
     /// A toolchain that cannot be used, or not here.
     #[error("this toolchain cannot be used: {message}")]
     Toolchain {
@@ -84,7 +90,7 @@ impl ManifestError {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Shape(error) => error.severity(),
-            Self::EmptyMatrix => Severity::Warning,
+            Self::EmptyMatrix | Self::LostColon { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -105,6 +111,7 @@ impl ManifestError {
             Self::UnknownGroup { .. } => "unknown group".to_owned(),
             Self::Contradiction { .. } => "this matrix".to_owned(),
             Self::Toolchain { .. } => "this toolchain".to_owned(),
+            Self::LostColon { .. } => "the colon is lost".to_owned(),
         }
     }
 
@@ -142,6 +149,10 @@ impl ManifestError {
             Self::Contradiction { .. } => {
                 Some("leave the combination out with `exclude`, or change the rows".to_owned())
             }
+            Self::LostColon { .. } => Some(
+                "name the upper end of the range too, or any version (`@:`): texts with `@` keep their colon"
+                    .to_owned(),
+            ),
             Self::Toolchain { .. } => {
                 Some("make it of compilers and flags that go together: `%c=gcc@12`".to_owned())
             }

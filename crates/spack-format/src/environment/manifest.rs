@@ -3,7 +3,7 @@
 use super::expand::{self, Expansion};
 use super::schema::{CONFIGURATION_FILE, MANIFEST};
 use super::sections::{self, Include};
-use super::{Machine, ManifestError, ManifestFault, merge};
+use super::{Machine, ManifestError, ManifestFault, colons, merge};
 use crate::yaml::shape::{self, MapShape, Shape};
 use crate::yaml::{Entry, Mapping, Node, SourceId, Span, Value, YamlError, parse};
 
@@ -36,10 +36,11 @@ impl Manifest {
     }
 
     fn of(sections: Node, mut faults: Vec<ManifestFault>, source: SourceId) -> Self {
-        let sections = match sections.value {
+        let mut sections = match sections.value {
             Value::Mapping(_) => sections,
             _ => Node::new(Span::new(source, 0, 0), Value::Mapping(Mapping::default())),
         };
+        colons::strip(&mut sections, &mut faults);
         mirrors_without_address(&sections, &mut faults);
         faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
         Self { sections, faults }

@@ -12,6 +12,7 @@
 //!
 //! Sources: `lib/spack/spack/schema/*.py`, `environment/environment.py`, `environment/list.py` and `config.py` in Spack 1.1.0.
 
+mod colons;
 mod condition;
 mod expand;
 mod fault;

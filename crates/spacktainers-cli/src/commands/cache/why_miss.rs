@@ -20,7 +20,10 @@ pub(super) fn run(args: &WhyMissArgs, context: &Context) -> Result<Exit, Failure
     let architecture = architecture(context)?.unwrap_or_else(host_architecture);
     let target = settings.architecture(architecture).target;
     // An environment of this one spec, so that it is read and chosen as any other. A JSON text is one of YAML.
-    let text = format!("spack: {{specs: [{}]}}\n", Value::from(&*args.spec));
+    // A blank at its end keeps a colon there, which files lose.
+    let blank = if args.spec.ends_with(':') { " " } else { "" };
+    let spec = format!("{}{blank}", args.spec);
+    let text = format!("spack: {{specs: [{}]}}\n", Value::from(spec));
     let mut sources = Sources::default();
     let source = sources.add("the command line", &*text);
     let environment = Environment::new(&Manifest::parse(&text, source), []);

@@ -112,7 +112,17 @@ fn yard() -> Option<Yard> {
         let file = format!("recipes/spack_repo/tests/packages/{name}/package.py");
         yard.stage.write(&file, text);
     }
+    // Choosing packages takes a while; the same were chosen by whichever test came first.
+    let _ = fs::copy(yard.cache.join(BUILDER), yard.stage.path(BUILDER));
     Some(yard)
+}
+
+/// What a builder's packages are kept in.
+const BUILDER: &str = "builder.amd64.lock";
+
+/// Keeps the packages that were chosen for the next test.
+fn keep_builder(yard: &Yard) {
+    fs::copy(yard.stage.path(BUILDER), yard.cache.join(BUILDER)).expect("they were chosen");
 }
 
 /// A source archive.
@@ -187,6 +197,7 @@ fn a_package_is_built_in_the_image_and_becomes_part_of_another_one() {
     let mut command = yard.command(&args);
     command.env("TEST_TOKEN", "canary-6174");
     let ran = Ran::of(command.output().expect("it runs")).ends(0);
+    keep_builder(&yard);
     let labels = started(&ran.stdout);
     assert_eq!(count(&labels, "building test-library"), 0, "{labels:?}");
     assert_eq!(count(&labels, "building test-tool"), 1, "{labels:?}");
@@ -259,6 +270,7 @@ fn a_failed_build_can_be_repeated_and_looked_at_in_its_sandbox() {
     let ran = yard
         .run(&["build", "bad", "--to", "oci:{name}:x", "--build"])
         .ends(3);
+    keep_builder(&yard);
     let (_, rest) = ran
         .stderr
         .split_once("spacktainers replay ")

@@ -64,16 +64,19 @@ pub(super) fn sections(input: &Input<'_>) -> Result<Vec<(&'static str, String)>,
     );
     let mut mirrors = Map::new();
     for mirror in input.mirrors.iter().filter(|it| goes_along(it)) {
-        mirrors.insert(mirror.name.clone(), mirror_json(mirror)?);
+        let json = mirror_json(mirror)?;
+        // Addresses are without users already; that of a bucket's server is as it was written.
+        if !is_secret("", &json.to_string()) {
+            mirrors.insert(mirror.name.clone(), json);
+        }
     }
     say("mirrors", Json::Object(mirrors));
     Ok(sections)
 }
 
-/// Whether a mirror can be reached from everywhere, and its address tells nobody's secret.
+/// Whether a mirror can be reached from elsewhere than this machine.
 pub(super) fn goes_along(mirror: &MirrorSettings) -> bool {
-    let is_folder = matches!(mirror.location, Location::Folder(_));
-    !is_folder && !is_secret("", &mirror.location.to_string())
+    !matches!(mirror.location, Location::Folder(_))
 }
 
 /// Debian's own gcc, as an external package of Spack's, with the languages that are there.
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn spack_is_told_what_the_settings_say_and_no_secret() {
         let text = "[[mirror]]\nname=\"s3\"\nurl=\"s3://bucket/x\"\nsigned=false\n\
-                    [[mirror]]\nname=\"secret\"\nurl=\"https://me:canary@host/x\"\nsigned=false\n\
+                    [[mirror]]\nname=\"user\"\nurl=\"https://me:canary@host/x\"\nsigned=false\n\
+                    [[mirror]]\nname=\"server\"\nurl=\"s3://b/y\"\nendpoint=\"https://me:canary@host\"\nsigned=false\n\
                     [[mirror]]\nname=\"here\"\nurl=\"cache\"\nsigned=false\n\
                     [install]\nroot=\"/opt/software\"\npadded_length=128\n";
         let source = spack_format::yaml::SourceId(0);
@@ -181,7 +185,8 @@ mod tests {
         );
         let mirrors = value("mirrors");
         let mirrors = mirrors["mirrors"].as_object().expect("mirrors");
-        assert_eq!(mirrors.keys().collect::<Vec<_>>(), ["s3"]);
+        assert_eq!(mirrors.keys().collect::<Vec<_>>(), ["s3", "user"]);
+        assert_eq!(mirrors["user"]["url"], "https://host/x");
         assert!(!all.contains("canary"), "{all}");
     }
 }

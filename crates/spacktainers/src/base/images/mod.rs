@@ -267,7 +267,7 @@ fn configure(
     for mirror in left_out.filter(|it| !configuration::goes_along(it)) {
         let name = &mirror.name;
         context.base.note(format!(
-            "the builder does not know the mirror `{name}`: it is a folder of this machine, or its address holds a password"
+            "the builder does not know the mirror `{name}`, which is a folder of this machine"
         ));
     }
     let architecture = settings.architecture(context.architecture);

@@ -6,6 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::base::args::BaseArgs;
 use crate::commands::cache::args::CacheArgs;
+use crate::commands::cluster::args::{FarmArgs, FarmHow};
 use crate::commands::size::SizeHow;
 
 /// Container images from Spack packages, assembled straight from a build cache.
@@ -92,6 +93,8 @@ pub(crate) enum Command {
     Cache(CacheArgs),
     /// Makes the images that packages are built in and put on
     Base(BaseArgs),
+    /// Shows and ends what a scheduler builds: what `build --build --on slurm` ordered
+    Farm(FarmArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
@@ -165,6 +168,9 @@ pub(crate) struct PlanArgs {
     /// Show which packages share a layer, why, and what a user of the image that is there would pull
     #[arg(long)]
     pub(crate) layers: bool,
+    /// Say also what `build --build` would have to build, with what that needs, and how long it takes by earlier builds
+    #[arg(long)]
+    pub(crate) build: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -217,6 +223,8 @@ pub(crate) struct BuildHow {
     /// With --build: build on this machine as it is, and not in a sandbox
     #[arg(long, requires = "build")]
     pub(crate) no_sandbox: bool,
+    #[command(flatten)]
+    pub(crate) farm: FarmHow,
     /// Go on if programs need libraries that are not in the image
     #[arg(long)]
     pub(crate) allow_missing_libraries: bool,

@@ -4,6 +4,7 @@ pub(crate) mod base;
 mod build;
 pub(crate) mod cache;
 mod check;
+pub(crate) mod cluster;
 mod completions;
 mod debug;
 mod doctor;
@@ -55,6 +56,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),
+        Command::Farm(args) => cluster::run(args, context),
         Command::Sif(args) => sif::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Doctor => doctor::run(context),

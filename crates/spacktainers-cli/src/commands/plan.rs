@@ -26,7 +26,8 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, Failure> {
         let session = Session::new(&project.settings, &[], context).await?;
         let mut worst = Exit::Done;
         for definition in selected
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|it| matches!(it.kind, DefinitionKind::Spack(_)))
         {
             match plan_one(&project, definition, args, &session, context).await {
@@ -37,6 +38,9 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, Failure> {
                     worst = worst.max(failure.exit);
                 }
             }
+        }
+        if args.build {
+            super::farm::estimate(&project, &selected, &session, context).await?;
         }
         Ok(worst)
     })

@@ -192,7 +192,7 @@ pub(super) fn machine() -> Machine {
 }
 
 /// Variables that are text; others are no business of the AWS tools.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

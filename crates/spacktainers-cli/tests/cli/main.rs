@@ -3,6 +3,7 @@
 //! - [`apptainer`]: what the real Apptainer makes of our SIF files, beside its own;
 //! - [`deffiles`]: definition files into SIF files;
 //! - [`epilogues`]: what finishes an image;
+//! - [`farming`]: who builds what is missing: this machine, or jobs of a real Slurm;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`bases`]: the images that a project makes to build on;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
@@ -30,6 +31,7 @@ mod caching;
 mod corpus;
 mod deffiles;
 mod epilogues;
+mod farming;
 mod faults;
 mod installing;
 mod interruptions;

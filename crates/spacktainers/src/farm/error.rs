@@ -1,5 +1,9 @@
 //! Why nothing can be built at all.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cluster::SchedulerError;
 use super::room::RoomError;
 use crate::build::ErrorKind;
 use crate::build_cache::CacheError;
@@ -60,6 +64,30 @@ pub enum FarmError {
     /// Nothing can be built in a sandbox.
     #[error(transparent)]
     Room(#[from] RoomError),
+    /// The scheduler does not do what it should.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    /// There is nothing to go on with.
+    #[error("nothing that was ordered before would build these: {}", .0.join(", "))]
+    NothingOrdered(Vec<String>),
+    /// There is no such run, or it cannot be used.
+    #[error("the run `{}` cannot be used: {why}", run.display())]
+    Run {
+        /// Its folder.
+        run: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A file that submitter and jobs share.
+    #[error("cannot {doing} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
 }
 
 /// Why what a build needs is not in the tree.
@@ -107,6 +135,16 @@ pub enum PackageError {
 }
 
 impl FarmError {
+    /// Makes an error of what went wrong with a file.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+
     /// Which kind of ending it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -123,7 +161,10 @@ impl FarmError {
                 Some(FailureKind::Mirror) => ErrorKind::Refused,
                 Some(FailureKind::Local) | None => ErrorKind::Fault,
             },
-            Self::Write(_) => ErrorKind::Refused,
+            Self::Write(_) | Self::Scheduler(_) => ErrorKind::Refused,
+            Self::NothingOrdered(_) => ErrorKind::Missing,
+            Self::Run { .. } => ErrorKind::Definition,
+            Self::Io { .. } => ErrorKind::Fault,
             Self::Spack(error) | Self::LayDown(LayDownError::Spack(error)) => error.kind(),
             Self::LayDown(LayDownError::Lay(error)) => error.kind(),
             Self::Room(error) | Self::LayDown(LayDownError::Room(error)) => error.kind(),
@@ -150,6 +191,17 @@ impl FarmError {
             Self::Room(error) | Self::LayDown(LayDownError::Room(error)) => return error.hint(),
             Self::Key(error) => return error.hint().map(str::to_owned),
             Self::Write(_) | Self::Find(_) => return None,
+            Self::NothingOrdered(_) => "leave --attach out to order them".to_owned(),
+            Self::Run { .. } => "`spacktainers farm status` shows which runs there are".to_owned(),
+            Self::Scheduler(SchedulerError::Start { .. }) => {
+                "run this where jobs are submitted, or build with --on local".to_owned()
+            }
+            Self::Scheduler(_) => {
+                "look at `[farm.slurm]` in spacktainers.toml: partition, account, qos, options".to_owned()
+            }
+            Self::Io { .. } => {
+                "`[farm.slurm] shared` in spacktainers.toml names the folder; all nodes have to see it".to_owned()
+            }
         })
     }
 }

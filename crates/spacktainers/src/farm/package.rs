@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 use spack_format::concrete::ConcreteSpec;
@@ -12,15 +13,18 @@ use spack_format::dag_hash::DagHash;
 use spack_format::prefix::pad_root;
 
 use super::capsule::{Capsule, CapsuleParts};
+use super::executor::Work;
+use super::jobserver::{self, Jobserver};
+use super::meter::Meter;
 use super::plan::{Build, LaidDown, Plan};
 use super::push::Goal;
+use super::records::Recorded;
 use super::room::{Guest, Room, RoomError, Visit, folder_of};
 use super::sources::Sources;
 use super::{FarmError, FarmOptions, LayDownError, Order, PackageError, lay};
-use crate::build::{InstallRoot, Supply, World};
+use crate::build::{InstallRoot, Supply};
 use crate::event::Event;
-use crate::install_tree::Mount;
-use crate::mirror::Access;
+use crate::install_tree::{InstallTree, Mount};
 use crate::spack::{Run, ScopeFiles, Spack, SpackError, Store, Trusted, write_environment};
 
 /// Where packages are built: a scope, an environment per container, and the mirror that takes what is built.
@@ -42,18 +46,25 @@ pub(super) struct Yard<'a> {
     fetching: HashSet<DagHash>,
     supply: Supply<'a>,
     goal: Goal<'a>,
-    jobs: usize,
+    /// None: there is but one processor to share.
+    jobserver: Option<Jobserver>,
+    /// Processors in all, and for a build that knows no jobserver.
+    jobs: NonZeroUsize,
+    jobs_of_one: usize,
+    /// Where capsules lie.
+    capsules: PathBuf,
 }
 
 impl<'a> Yard<'a> {
     /// Prepares all of it, and finds out now what would be found out after the first build otherwise.
-    pub(super) async fn open(
-        orders: &'a [Order<'a>],
-        spack: &'a Spack,
-        options: &FarmOptions,
-        world: &World<'a>,
-        access: &Access,
-    ) -> Result<Self, FarmError> {
+    pub(super) async fn open(work: &Work<'a>) -> Result<Self, FarmError> {
+        let Work {
+            orders,
+            spack,
+            options,
+            world,
+            access,
+        } = *work;
         let goal = Goal::open(spack, world, &*spack.context().reporter, access).await?;
         let trees = orders
             .iter()
@@ -95,7 +106,6 @@ impl<'a> Yard<'a> {
         Ok(Self {
             spack,
             orders,
-            work,
             environments,
             trees,
             installs,
@@ -105,7 +115,20 @@ impl<'a> Yard<'a> {
             fetching: HashSet::new(),
             supply: Supply::from(world),
             goal,
-            jobs: jobs_of_one(world.jobs, options.at_once),
+            jobserver: match world.jobs.get() {
+                1 => None,
+                jobs => Some(
+                    Jobserver::new(work.path(), jobs)
+                        .map_err(SpackError::io("make a pipe in", work.path()))?,
+                ),
+            },
+            jobs: world.jobs,
+            jobs_of_one: jobs_of_one(world.jobs, options.at_once),
+            capsules: match &options.capsules {
+                Some(folder) => folder.clone(),
+                None => spack.folder("capsules")?,
+            },
+            work,
         })
     }
 
@@ -155,6 +178,11 @@ impl<'a> Yard<'a> {
         self.fetching = sources.fetching.into_keys().collect();
     }
 
+    /// The processors that builds share.
+    pub(super) fn jobserver(&self) -> Option<&Jobserver> {
+        self.jobserver.as_ref()
+    }
+
     fn run(&self, doing: String, order: usize, arguments: Vec<OsString>, trusted: Trusted) -> Run {
         Run {
             doing,
@@ -194,11 +222,15 @@ impl<'a> Yard<'a> {
         Ok(())
     }
 
-    /// Builds a package, whose dependencies are in the store, and pushes it.
-    pub(super) async fn build(&self, build: &Build) -> Result<(), (PackageError, Option<Capsule>)> {
+    /// Builds a package, whose dependencies are in the store, and pushes it. Says what the build took, unless it was built
+    /// before and not pushed.
+    pub(super) async fn build(
+        &self,
+        build: &Build,
+    ) -> Result<Option<Recorded>, (PackageError, Option<Capsule>)> {
         let laid_down = self.lay_down(&build.laid_down).await;
         laid_down.map_err(|error| (PackageError::from(error), None))?;
-        let jobs = self.jobs.to_string();
+        let jobs = self.jobs_of_one.to_string();
         let mut arguments = words(&["install", "--only-concrete", "--only", "package"]);
         arguments.extend(words(&["--no-cache", "-j", &jobs]));
         arguments.push(format!("/{}", build.hash).into());
@@ -206,22 +238,49 @@ impl<'a> Yard<'a> {
         let run = self.run(doing, build.order, arguments, Trusted::Nothing);
         let guest = self.guest(build, &run);
         let guest = guest.map_err(|error| (error.into(), None))?;
-        let built = match &guest {
-            Some(guest) => {
-                let (line, variables) = (&guest.line, &guest.variables);
-                self.spack.run_line(&run.doing, line, variables).await
+        let (line, variables) = match &guest {
+            Some(guest) => (guest.line.clone(), guest.variables.clone()),
+            None => {
+                let variables = self.spack.variables(run.trusted);
+                let variables = variables.map_err(|error| (error.into(), None))?;
+                (self.spack.command_line(&run), variables)
             }
-            None => self.spack.run(&run).await,
         };
-        if let Err(error) = built {
+        let pid = self.work.path().join(format!("{}.pid", build.hash));
+        let line = [jobserver::wrapper(self.jobserver.as_ref(), &pid), line].concat();
+        let (was_built, begin, meter) = (self.is_built(build), Instant::now(), Meter::default());
+        let ended = tokio::select! {
+            ended = self.spack.run_line(&run.doing, &line, &variables) => ended,
+            never = meter.watch(&pid) => match never {},
+        };
+        if let Err(error) = ended {
             let capsule = self.capsule(build, &run, guest.as_ref(), &error);
             return Err((error.into(), capsule));
         }
+        let recorded = Recorded {
+            seconds: begin.elapsed().as_secs_f64(),
+            peak_memory: meter.peak(),
+            cores: self.jobs.get(),
+        };
         if guest.is_some() {
             // What a build left in its home and in `/tmp` is of no use.
             let _ = fs::remove_dir_all(folder_of(self.work(), &build.hash));
         }
-        self.push(build).await.map_err(|error| (error, None))
+        let pushed = self.push(build).await;
+        pushed.map_err(|error| (error, None))?;
+        Ok((!was_built).then_some(recorded))
+    }
+
+    /// Whether it lies in the store already: built by a run that was killed before it could push.
+    fn is_built(&self, build: &Build) -> bool {
+        let Some(tree) = self.trees.get(build.order) else {
+            return false;
+        };
+        let tree = match self.mount(build.order) {
+            Some(mount) => InstallTree::open_mounted(mount),
+            None => InstallTree::open(tree),
+        };
+        tree.is_ok_and(|tree| tree.is_installed(&build.hash))
     }
 
     /// Lets a build into the sandbox, if there is one.
@@ -277,7 +336,7 @@ impl<'a> Yard<'a> {
         let stage = format!("spack-stage-{}-{}-{}", spec.name, spec.version, spec.hash);
         let written = || -> Result<Capsule, SpackError> {
             Capsule::write(&CapsuleParts {
-                folder: self.spack.folder("capsules")?,
+                folder: self.capsules.clone(),
                 spec,
                 container: &order.title,
                 spack: self.spack.commit(),
@@ -333,9 +392,9 @@ fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// Cores for each of several builds.
+/// Cores for each of several builds that know no jobserver. One would turn the jobserver off for those that do.
 fn jobs_of_one(jobs: NonZeroUsize, at_once: NonZeroUsize) -> usize {
-    jobs.get().div_ceil(at_once.get())
+    jobs.get().div_ceil(at_once.get()).max(jobs.get().min(2))
 }
 
 /// The root of the install tree: as the settings say, else as the environment does, without variables that only Spack

@@ -11,7 +11,7 @@ use super::survey::{Survey, needed};
 use super::{FarmError, Order};
 
 /// What has to be done.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     /// What is built, dependencies before dependents.
     pub(super) builds: Vec<Build>,
@@ -26,6 +26,8 @@ pub(super) struct Build {
     pub(super) hash: DagHash,
     /// For people.
     pub(super) title: String,
+    pub(super) name: String,
+    pub(super) version: String,
     /// In whose environment.
     pub(super) order: usize,
     /// Places in [`Plan::builds`] of what has to be built before.
@@ -41,6 +43,37 @@ pub(super) struct LaidDown {
     pub(super) order: usize,
     /// Which.
     pub(super) hash: DagHash,
+}
+
+impl Plan {
+    /// The rest, without builds that others do and what needs these; and what needs them.
+    pub(super) fn without(self, others: &HashSet<DagHash>) -> (Self, Vec<Build>) {
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        let mut held_up = Vec::new();
+        let mut rest = Self {
+            builds: Vec::new(),
+            laid_down_first: self.laid_down_first,
+        };
+        for (index, mut build) in self.builds.into_iter().enumerate() {
+            if others.contains(&build.hash) {
+                continue;
+            }
+            let after: Option<Vec<usize>> = build
+                .after
+                .iter()
+                .map(|it| places.get(it).copied())
+                .collect();
+            match after {
+                Some(after) => {
+                    build.after = after;
+                    places.insert(index, rest.builds.len());
+                    rest.builds.push(build);
+                }
+                None => held_up.push(build),
+            }
+        }
+        (rest, held_up)
+    }
 }
 
 impl fmt::Display for Plan {
@@ -82,6 +115,8 @@ pub(super) fn plan(orders: &[Order<'_>], survey: &Survey) -> Result<Plan, FarmEr
             let mut build = Build {
                 hash: spec.hash,
                 title,
+                name: spec.name.clone(),
+                version: spec.version.clone(),
                 order: index,
                 after: needs
                     .iter()
@@ -155,6 +190,31 @@ fn runtime<'a>(spec: &ConcreteSpec, specs: &'a ConcreteSpecs) -> Vec<&'a Concret
 
 fn without_externals(specs: Vec<&ConcreteSpec>) -> Vec<&ConcreteSpec> {
     specs.into_iter().filter(|it| !it.is_external()).collect()
+}
+
+/// A plan of packages with these names, each after those at these places.
+#[cfg(test)]
+pub(super) fn test_plan(builds: &[(&str, &[usize])]) -> Plan {
+    let hash = |index: usize| {
+        let letter = char::from(b'a' + u8::try_from(index).unwrap_or_default());
+        letter.to_string().repeat(32).parse().expect("a DAG hash")
+    };
+    let builds = builds
+        .iter()
+        .enumerate()
+        .map(|(index, (name, after))| Build {
+            hash: hash(index),
+            title: format!("{name}@1.{index}"),
+            name: (*name).to_owned(),
+            version: format!("1.{index}"),
+            order: 0,
+            after: after.to_vec(),
+            laid_down: Vec::new(),
+        });
+    Plan {
+        builds: builds.collect(),
+        laid_down_first: Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -275,6 +335,23 @@ mod tests {
         assert_eq!(plan.laid_down_first, []);
         assert_eq!(plan.builds[1].after, [0]);
         assert_eq!(plan.builds[1].laid_down[0].hash, letter('b'));
+    }
+
+    #[test]
+    fn what_others_do_holds_up_what_needs_it() {
+        let plan = test_plan(&[
+            ("a", &[]),
+            ("b", &[]),
+            ("c", &[0]),
+            ("d", &[1]),
+            ("e", &[2]),
+        ]);
+        let others = HashSet::from([plan.builds[0].hash]);
+        let (rest, held_up) = plan.without(&others);
+        assert_eq!(names(&rest), "bd");
+        assert_eq!(rest.builds[1].after, [0]);
+        let titles: String = held_up.iter().map(|it| &it.title[..1]).collect();
+        assert_eq!(titles, "ce");
     }
 
     #[test]

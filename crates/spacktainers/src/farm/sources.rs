@@ -235,6 +235,8 @@ mod tests {
         Build {
             hash: letter.to_string().repeat(32).parse().expect("a DAG hash"),
             title: letter.to_string(),
+            name: letter.to_string(),
+            version: "1".to_owned(),
             order: 0,
             after: after.to_vec(),
             laid_down: Vec::new(),

@@ -222,11 +222,6 @@ pub(super) static BUILDER: MapShape = closed(
 
 pub(super) static RUNTIME: MapShape = closed("`[base.runtime]`", &[key("packages", STRINGS)]);
 
-pub(super) static FARM: MapShape = closed(
-    "`[farm]`",
-    &[key("builder", Shape::Text(&ROOM)), key("network", STRINGS)],
-);
-
 pub(super) static SOURCE_MIRROR: MapShape = closed(
     "`[[source_mirror]]`",
     &[
@@ -236,7 +231,7 @@ pub(super) static SOURCE_MIRROR: MapShape = closed(
     ],
 );
 
-static ROOM: TextShape = TextShape {
+pub(super) static ROOM: TextShape = TextShape {
     noun: "an image to build in",
     check: |text| {
         match BaseSource::parse(text) {

@@ -8,6 +8,7 @@ use spack_format::yaml::shape::{self, Shape};
 use spack_format::yaml::{Node, SourceId, Span};
 
 use super::building_settings::BuildingSettings;
+use super::farm_settings::FarmSettings;
 use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
 use super::slim_settings;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub spack: SpackSettings,
     /// `[farm]`, `[[source_mirror]]`, `[base.builder]`, `[base.runtime]`.
     pub building: BuildingSettings,
+    /// `[farm]`.
+    pub farm: FarmSettings,
 }
 
 /// One `[[mirror]]`.
@@ -127,6 +130,7 @@ impl Default for Settings {
             publish: BTreeMap::new(),
             spack: SpackSettings::default(),
             building: BuildingSettings::default(),
+            farm: FarmSettings::default(),
         }
     }
 }
@@ -171,6 +175,7 @@ impl Settings {
             architectures: architectures(&root, &mut faults),
             spack: SpackSettings::read(&root, folder, &mut faults),
             building: BuildingSettings::read(&root, folder, &mut faults),
+            farm: FarmSettings::read(&root, folder),
             insecure: root
                 .at(&["registry", "insecure"])
                 .map(texts)

@@ -5,10 +5,12 @@ use spack_format::yaml::shape::{
     required,
 };
 
-use super::building_settings::{BUILDER, FARM, RUNTIME, SOURCE_MIRROR};
+use super::building_settings::{BUILDER, ROOM, RUNTIME, SOURCE_MIRROR};
+use super::farm_settings::{parse_size, parse_time};
 use super::slim_settings::{COMPRESSIONS, LIMITS, SLIM};
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
+use crate::farm::ExecutorKind;
 use crate::publish::check_template;
 
 const fn closed(name: &'static str, keys: &'static [KeyShape]) -> MapShape {
@@ -40,6 +42,110 @@ pub(super) static SETTINGS: MapShape = closed(
         key("source_mirror", Shape::List(&Shape::Map(&SOURCE_MIRROR))),
     ],
 );
+
+static FARM: MapShape = closed(
+    "`[farm]`",
+    &[
+        key("builder", Shape::Text(&ROOM)),
+        key("network", STRINGS),
+        key("executor", Shape::Word(&ExecutorKind::NAMES)),
+        key("at_once", POSITIVE),
+        key("memory", Shape::Text(&SIZE)),
+        key("class", Shape::List(&Shape::Map(&CLASS))),
+        key("slurm", Shape::Map(&SLURM)),
+    ],
+);
+
+static CLASS: MapShape = closed(
+    "`[[farm.class]]`",
+    &[
+        required("packages", STRINGS),
+        key("cores", POSITIVE),
+        key("memory", Shape::Text(&SIZE)),
+        key("time", Shape::Text(&TIME)),
+    ],
+);
+
+static SLURM: MapShape = closed(
+    "`[farm.slurm]`",
+    &[
+        key("partition", Shape::Text(&SLURM_NAME)),
+        key("account", Shape::Text(&SLURM_NAME)),
+        key("qos", Shape::Text(&SLURM_NAME)),
+        key("options", Shape::List(&Shape::Text(&SBATCH_OPTION))),
+        key("time", Shape::Text(&TIME)),
+        key("cores", POSITIVE),
+        key("memory", Shape::Text(&SIZE)),
+        key("packed", Shape::Text(&TIME)),
+        key("most", POSITIVE),
+        key("scratch", Shape::Text(&NODE_FOLDER)),
+        key("shared", Shape::String),
+    ],
+);
+
+static SIZE: TextShape = TextShape {
+    noun: "a size",
+    check: |text| match parse_size(text) {
+        Some(_) => Ok(()),
+        None => Err(whole(
+            text,
+            "this is not a size",
+            "write a number and `MB`, `GB` or `TB`, such as `8GB`",
+        )),
+    },
+};
+
+static TIME: TextShape = TextShape {
+    noun: "a time",
+    check: |text| match parse_time(text) {
+        Some(_) => Ok(()),
+        None => Err(whole(
+            text,
+            "this is not a time",
+            "write numbers with `d`, `h`, `m` or `s`, such as `90m` or `1d12h`",
+        )),
+    },
+};
+
+static SLURM_NAME: TextShape = TextShape {
+    noun: "a name that Slurm knows",
+    check: |text| match !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.,+".contains(&b))
+    {
+        true => Ok(()),
+        false => Err(whole(
+            text,
+            "this is not a name of Slurm's",
+            "write the name that `sinfo` or `sacctmgr` shows",
+        )),
+    },
+};
+
+static SBATCH_OPTION: TextShape = TextShape {
+    noun: "an option of sbatch",
+    check: |text| match text.starts_with("--") && text.len() > 2 && !text.contains('\n') {
+        true => Ok(()),
+        false => Err(whole(
+            text,
+            "this is not an option of sbatch",
+            "write its long form in one word, such as `--constraint=cpu`",
+        )),
+    },
+};
+
+static NODE_FOLDER: TextShape = TextShape {
+    noun: "an absolute path",
+    check: |text| match text.starts_with('/') && !text.split('/').any(|part| part == "..") {
+        true => Ok(()),
+        false => Err(whole(
+            text,
+            "this is not an absolute path",
+            "begin it with `/`: it is a folder of the nodes, such as `/tmp`",
+        )),
+    },
+};
 
 static SIF: MapShape = closed("`[sif]`", &[key("keys", STRINGS)]);
 

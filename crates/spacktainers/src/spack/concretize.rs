@@ -123,7 +123,7 @@ fn solvers(jobs: usize, free_memory: Option<u64>) -> usize {
 }
 
 /// Bytes of memory that are free or can be freed.
-fn free_memory() -> Option<u64> {
+pub(crate) fn free_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()

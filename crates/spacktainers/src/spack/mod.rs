@@ -43,7 +43,7 @@ pub use error::SpackError;
 pub use secrets::{is_secret, redacted};
 
 pub(crate) use command::{Run, Trusted};
-pub(crate) use concretize::write_environment;
+pub(crate) use concretize::{free_memory, write_environment};
 pub(crate) use files::write_whole;
 pub(crate) use manifest::definition_manifest;
 pub(crate) use run_environment::RecipeQuestion;

@@ -71,13 +71,12 @@ impl ImageIndex {
         json::to_vec(self)
     }
 
-    /// The manifest for `platform`: same system and architecture, and of those the same variant,
-    /// else one without a variant, else (for a `platform` without a variant) the first.
+    /// The manifest for `platform`: same system and architecture, and of those the highest variant that is not above the
+    /// platform's, else one without a variant, else (for a `platform` without a variant) the first.
     ///
     /// An absent variant of arm64 means `v8`, and of amd64 `v1`, as in containerd's `platforms` package.
     #[must_use]
     pub fn select(&self, platform: &Platform) -> Option<&Descriptor> {
-        let wanted = variant(platform);
         let fitting = || {
             self.manifests.iter().filter_map(|descriptor| {
                 let found = descriptor.platform.as_ref()?;
@@ -85,12 +84,91 @@ impl ImageIndex {
                     .then_some((descriptor, found))
             })
         };
-        fitting()
-            .find(|(_, found)| variant(found) == wanted)
-            .or_else(|| fitting().find(|(_, found)| found.variant.is_none()))
-            .or_else(|| fitting().next().filter(|_| platform.variant.is_none()))
-            .map(|(descriptor, _)| descriptor)
+        let highest = level(platform).and_then(|wanted| {
+            // Of equals the first.
+            let mut best: Option<(&Descriptor, Level)> = None;
+            for (descriptor, found) in fitting() {
+                if let Some(found) = level(found)
+                    && found <= wanted
+                    && best.is_none_or(|(_, level)| found > level)
+                {
+                    best = Some((descriptor, found));
+                }
+            }
+            best.map(|(descriptor, _)| descriptor)
+        });
+        highest
+            .or_else(|| {
+                let mut all = fitting();
+                let plain = all.find(|(_, found)| found.variant.is_none());
+                plain.map(|(descriptor, _)| descriptor)
+            })
+            .or_else(|| {
+                let mut all = fitting().filter(|_| platform.variant.is_none());
+                all.next().map(|(descriptor, _)| descriptor)
+            })
     }
+
+    /// The entry for exactly this platform, an absent variant being what [`Self::select`] says.
+    #[must_use]
+    pub fn entry(&self, platform: &Platform) -> Option<&Descriptor> {
+        self.manifests
+            .iter()
+            .find(|it| it.platform.as_ref().is_some_and(|it| is_same(it, platform)))
+    }
+
+    /// Puts `image` in the place of what is there for its platform. All other entries stay, but for what was said about the
+    /// image that goes (attestations, as BuildKit writes them). Entries with a platform come first, by platform, so that
+    /// the order in which they were put does not show.
+    pub fn put(&mut self, image: Descriptor) {
+        let Some(platform) = image.platform.clone() else {
+            return;
+        };
+        let is_replaced = |it: &Descriptor| {
+            let its = it.platform.as_ref();
+            its.is_some_and(|its| is_same(its, &platform))
+        };
+        let gone: Vec<String> = self
+            .manifests
+            .iter()
+            .filter(|it| is_replaced(it) && it.digest != image.digest)
+            .map(|it| it.digest.to_string())
+            .collect();
+        self.manifests.retain(|it| {
+            let about = it.annotations.get(ATTESTED);
+            !is_replaced(it) && about.is_none_or(|digest| !gone.contains(digest))
+        });
+        self.manifests.push(image);
+        let key = |it: &Descriptor| {
+            let platform = it.platform.clone().filter(|it| it.os != UNKNOWN);
+            let spoken = platform.as_ref().and_then(level);
+            let names = platform.map(|it| (it.os, it.architecture, spoken, it.variant));
+            (names.is_none(), names)
+        };
+        self.manifests.sort_by_key(key);
+    }
+}
+
+/// The digest of the image that an entry is about. Source: BuildKit, `docs/attestations/attestation-storage.md`.
+const ATTESTED: &str = "vnd.docker.reference.digest";
+
+/// The system and architecture of such an entry.
+const UNKNOWN: &str = "unknown";
+
+/// Whether both name the same platform, spoken or not.
+fn is_same(a: &Platform, b: &Platform) -> bool {
+    a.os == b.os && a.architecture == b.architecture && variant(a) == variant(b)
+}
+
+/// `v8.2` as numbers.
+type Level = (u32, u32);
+
+/// The variant as something that can be compared, if it can.
+fn level(platform: &Platform) -> Option<Level> {
+    let text = variant(platform)?;
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// The variant with its default spoken.
@@ -140,6 +218,62 @@ mod tests {
     fn a_higher_level_is_not_given_to_who_asks_for_a_lower_one() {
         let index = index(&[("amd64", Some("v4"))]);
         assert_eq!(index.select(&platform("amd64", Some("v3"))), None);
+    }
+
+    #[test]
+    fn the_highest_variant_that_runs_is_taken() {
+        let index = index(&[
+            ("amd64", None),
+            ("amd64", Some("v4")),
+            ("amd64", Some("v2")),
+            ("arm64", Some("v8")),
+            ("arm64", Some("v9")),
+        ]);
+        for (architecture, variant, expected) in [
+            ("amd64", None, 0),
+            ("amd64", Some("v2"), 2),
+            ("amd64", Some("v3"), 2),
+            ("amd64", Some("v4"), 1),
+            ("amd64", Some("what"), 0),
+            ("arm64", Some("v8.6"), 3),
+            ("arm64", Some("v9.1"), 4),
+        ] {
+            let found = index.select(&platform(architecture, variant));
+            let place = index.manifests.iter().position(|it| Some(it) == found);
+            assert_eq!(place, Some(expected), "{architecture} {variant:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_takes_the_place_of_the_one_for_its_platform_and_of_nothing_else() {
+        let mut index = index(&[("arm64", Some("v8")), ("amd64", None)]);
+        let old = index.manifests[1].digest;
+        let attestation = |about: &str| {
+            let mut entry = Descriptor::of(media_type::IMAGE_MANIFEST, about.as_bytes());
+            entry.platform = Some(Platform {
+                os: UNKNOWN.to_owned(),
+                ..platform(UNKNOWN, None)
+            });
+            entry
+                .annotations
+                .insert(ATTESTED.to_owned(), about.to_owned());
+            entry
+        };
+        let kept = attestation(&index.manifests[0].digest.to_string());
+        index.manifests.insert(0, attestation(&old.to_string()));
+        index.manifests.insert(0, kept.clone());
+        let mut new = Descriptor::of(media_type::IMAGE_MANIFEST, b"new");
+        new.platform = Some(platform("amd64", Some("v1")));
+        index.put(new.clone());
+        let arm = index
+            .select(&platform("arm64", None))
+            .expect("stays")
+            .clone();
+        assert_eq!(index.manifests, [new.clone(), arm, kept]);
+        assert_eq!(index.entry(&platform("amd64", None)), Some(&new));
+        let before = index.clone();
+        index.put(new);
+        assert_eq!(index, before);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod context;
 mod diagnostics;
 mod exit;
 mod printer;
+mod processor;
 
 use std::process::ExitCode;
 

@@ -13,8 +13,8 @@ use spacktainers::event::{Event, Reporter as _};
 use spacktainers::layer::relocate::Left;
 use spacktainers::project::{Definition, DefinitionKind, Project};
 use spacktainers::publish::{
-    Placeholders, PublishError, Receipt, Target, existing, has_sif, publish, publish_sif,
-    send_ahead,
+    Placeholders, PublishContext, PublishError, Receipt, Target, existing, has_sif, publish,
+    publish_sif, send_ahead,
 };
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -106,7 +106,12 @@ fn distinct_targets(targets: &[String], selected: &[&Definition]) -> Result<(), 
         return Err(Failure::new(Exit::Usage, why)
             .hint("write `{name}` (and `{arch}`, `{version}`) into the target: each container fills them in"));
     }
-    if let Some(text) = is_shared("{arch}")
+    let one_place = targets.iter().find(|text| {
+        // There a name holds the images for all of them.
+        let is_index = text.starts_with("docker://") || text.starts_with("oci:");
+        !is_index && !text.contains("{arch}")
+    });
+    if let Some(text) = one_place
         && containers > names.len()
     {
         let why = anyhow::anyhow!("`{text}` is the same place for several architectures");
@@ -166,8 +171,7 @@ impl Job<'_> {
             context: self.context,
         };
         sizes.check(&locked.known_layers())?;
-        let mut publishing = self.session.publish_context(self.context);
-        publishing.is_forced = self.how.force;
+        let publishing = self.publishing();
         // Composing the last layer takes one processor for a moment; the others are on their way meanwhile.
         let ahead = {
             let (layers, targets) = (locked.known_layers(), stale.clone());
@@ -289,7 +293,7 @@ impl Job<'_> {
             let document = json!({
                 "event": "result",
                 "container": self.definition.name,
-                "arch": self.definition.architecture.as_str(),
+                "arch": self.definition.platform_name(),
                 "version": version,
                 "state": if is_current { "up to date" } else { "built" },
                 "seconds": start.elapsed().as_secs_f64(),
@@ -311,6 +315,16 @@ impl Job<'_> {
         }
     }
 
+    /// What publishing this container works with.
+    fn publishing(&self) -> PublishContext {
+        PublishContext {
+            platform: Some(self.definition.platform()),
+            is_one_of_several: self.project.is_one_of_several(self.definition),
+            is_forced: self.how.force,
+            ..self.session.publish_context(self.context)
+        }
+    }
+
     fn check_locked(&self, container: &Container<'_>) -> Result<(), Failure> {
         if self.how.locked && !matches!(container.lock_state, LockState::Current(..)) {
             let why = anyhow::anyhow!(
@@ -329,7 +343,7 @@ impl Job<'_> {
         targets: &[Target],
         container: &Container<'_>,
     ) -> Result<Vec<State>, Failure> {
-        let context = self.session.publish_context(self.context);
+        let context = self.publishing();
         let lock = container.lock_state.current();
         let mut states = Vec::new();
         for target in targets {
@@ -390,7 +404,7 @@ impl Job<'_> {
                 let document = json!({
                     "event": "result",
                     "container": self.definition.name,
-                    "arch": self.definition.architecture.as_str(),
+                    "arch": self.definition.platform_name(),
                     "state": "up to date",
                     "digest": digest,
                     "targets": [{"target": state.target.to_string(), "digest": digest, "unchanged": true}],
@@ -431,7 +445,7 @@ impl Job<'_> {
             let document = json!({
                 "event": "result",
                 "container": self.definition.name,
-                "arch": self.definition.architecture.as_str(),
+                "arch": self.definition.platform_name(),
                 "version": summary.version,
                 "state": "built",
                 "digest": image.manifest_descriptor.digest.to_string(),
@@ -539,7 +553,7 @@ fn fill(
 ) -> Result<Vec<Target>, Failure> {
     let placeholders = Placeholders {
         name: &definition.name,
-        architecture: definition.architecture,
+        platform: &definition.platform_name(),
         version,
     };
     let fill = |template: &String| {

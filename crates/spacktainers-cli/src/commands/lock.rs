@@ -117,7 +117,7 @@ fn told(definition: &Definition, what: &str, context: &Context) {
         let document = json!({
             "event": "result",
             "container": definition.name,
-            "arch": definition.architecture.as_str(),
+            "arch": definition.platform_name(),
             "lock": definition.container_lock().display().to_string(),
             "state": what,
         });

@@ -5,7 +5,7 @@ use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{Container, LockState, Sharing, staleness};
 use spacktainers::fetch::{self, CacheEntry, Found};
 use spacktainers::project::{Definition, DefinitionKind, Project};
-use spacktainers::publish::{Existing, existing};
+use spacktainers::publish::{Existing, PublishContext, existing};
 use spacktainers::resolve::{Decided, decide};
 
 use super::build::targets;
@@ -58,7 +58,7 @@ async fn plan_one(
     let satisfies = |spec: &_, constraint: &str| satisfies.satisfies(spec, constraint);
     let target = project
         .settings
-        .architecture(definition.architecture)
+        .platform(definition.architecture, definition.variant.as_deref())
         .target;
     let decided = decide(
         container.wanted(),
@@ -79,7 +79,10 @@ async fn plan_one(
         .map(|sharing| LayerPlan::new(&container, &decided, &entries, sharing));
     let mut pulls: Vec<Pull> = Vec::new();
     let mut told = Vec::new();
-    let publish = session.publish_context(context);
+    let publish = PublishContext {
+        platform: Some(definition.platform()),
+        ..session.publish_context(context)
+    };
     for target in targets(&args.targets, &container)? {
         let found = existing(&target, &publish)
             .await
@@ -250,7 +253,7 @@ fn document(
     json!({
         "event": "result",
         "container": definition.name,
-        "arch": definition.architecture.as_str(),
+        "arch": definition.platform_name(),
         "version": container.version(),
         "lock": container.lock_state.to_string(),
         "here": entries(&packages.here),

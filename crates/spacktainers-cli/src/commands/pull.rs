@@ -14,8 +14,9 @@ use spacktainers::sif::inspect;
 use spacktainers::source::{self, ImageSource};
 
 use super::publish::environment;
+use super::run::{best_here, host_architecture};
 use super::session::{Session, container_failure};
-use super::{architecture, block_on, run::host_architecture, sif, sound_project};
+use super::{architecture, block_on, sif, sound_project};
 use crate::args::PullArgs;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -82,9 +83,9 @@ pub(super) fn run(args: &PullArgs, context: &Context) -> Result<Exit, Failure> {
                 let image =
                     ImageSource::parse(&source).map_err(|error| usage(error.to_string()))?;
                 let file = output(&source);
-                let mut base = session.base().clone();
-                base.folder = PathBuf::new();
                 let architecture = architecture(context)?.unwrap_or_else(host_architecture);
+                let mut base = session.base_to_run(architecture);
+                base.folder = PathBuf::new();
                 if !args.force
                     && let Some(digest) = digest(&image, architecture, &base).await?
                     && is_of(&file, &digest)
@@ -126,16 +127,17 @@ fn published(project: &Project, args: &PullArgs, context: &Context) -> Result<Ta
                 "what is not in the project is named with its transport: `docker://HOST/REPO:TAG`",
             )
         })?;
+    let definition = best_here(&selected);
     let settings = environment(project, args.environment.as_deref())?;
     let mut targets = Vec::new();
     for (template, _) in &settings.targets {
         let version = match template.contains("{version}") {
-            true => version(project, selected[0])?,
+            true => version(project, definition)?,
             false => String::new(),
         };
         let placeholders = Placeholders {
-            name: &selected[0].name,
-            architecture,
+            name: &definition.name,
+            platform: &definition.platform_name(),
             version: &version,
         };
         let target = placeholders.fill(template);

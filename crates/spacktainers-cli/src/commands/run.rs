@@ -10,7 +10,7 @@ use spacktainers::base::{self, BaseArchitecture};
 use spacktainers::build::{self, Container, Sharing};
 use spacktainers::content::Content;
 use spacktainers::image::LayerContent;
-use spacktainers::project::Settings;
+use spacktainers::project::{Definition, Settings};
 use spacktainers::run::{Invocation, command, replace_process, sandbox};
 use spacktainers::source::{self, ImageSource, LoadedImage, LoadedLayer};
 use spacktainers::unpack::unpack;
@@ -20,6 +20,7 @@ use super::{architecture, block_on, sound_project};
 use crate::args::RunArgs;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
+use crate::processor;
 
 /// Shells to look for, the better ones first.
 const SHELLS: [&str; 2] = ["bin/bash", "bin/sh"];
@@ -117,10 +118,10 @@ async fn find(source: &str, context: &Context) -> Result<Unpackable, Failure> {
 async fn find_image(source: &str, context: &Context) -> Result<Unpackable, Failure> {
     let source = ImageSource::parse(source).map_err(|error| Failure::new(Exit::Usage, error))?;
     let session = Session::new(&Settings::default(), &[], context).await?;
-    let mut base_context = session.base().clone();
+    let architecture = architecture(context)?.unwrap_or_else(host_architecture);
+    let mut base_context = session.base_to_run(architecture);
     // What is typed is taken from where it is typed.
     base_context.folder = PathBuf::new();
-    let architecture = architecture(context)?.unwrap_or_else(host_architecture);
     let image = source::load(&source, architecture, &base_context)
         .await
         .map_err(|error| {
@@ -171,7 +172,7 @@ pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedI
         .map_err(|error| {
             Failure::new(Exit::Usage, error).hint("an image is named with its transport: `oci:DIR`")
         })?;
-    let definition = selected[0];
+    let definition = best_here(&selected);
     let container = Container::load(&project, definition).map_err(container_failure)?;
     let session = Session::new(&project.settings, &[], context).await?;
     let satisfies = SatisfiesIn::new(&container.spack_lock.specs);
@@ -208,6 +209,18 @@ pub(super) async fn build_image(name: &str, context: &Context) -> Result<LoadedI
         config,
         layers,
     })
+}
+
+/// Of definitions of one name and architecture, the one for the highest variant that runs here. There is at least one.
+pub(super) fn best_here<'a>(selected: &[&'a Definition]) -> &'a Definition {
+    let runs = processor::variant(selected[0].architecture);
+    let fits = |it: &&&Definition| it.variant <= runs;
+    // Variants are `v` and a digit: their order is that of their names.
+    let best = selected
+        .iter()
+        .filter(fits)
+        .max_by_key(|it| it.variant.clone());
+    best.unwrap_or(&selected[0])
 }
 
 /// The same layers in the same order give the same tree.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use spacktainers::base::BaseContext;
+use spacktainers::base::{BaseArchitecture, BaseContext};
 use spacktainers::bucket::BucketAccess;
 use spacktainers::build::{BuildError, ContainerError, ErrorKind, World};
 use spacktainers::diagnostic::Diagnostic;
@@ -26,7 +26,7 @@ use spacktainers::spack::{SpackContext, SpackError, SpackOnDemand};
 use crate::context::{Context, Failure};
 use crate::diagnostics;
 use crate::exit::Exit;
-use crate::printer;
+use crate::{printer, processor};
 
 /// How long nothing may move before a connection counts as dead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -114,6 +114,8 @@ impl Session {
         PublishContext {
             registry: self.registries.clone(),
             buckets: self.buckets.clone(),
+            platform: None,
+            is_one_of_several: false,
             is_forced: false,
             cache: self.cache.clone(),
             jobs: context.jobs,
@@ -138,9 +140,17 @@ impl Session {
         &self.cache
     }
 
-    /// What base images, and images to run, are found with.
+    /// What base images are found with.
     pub(super) fn base(&self) -> &BaseContext {
         &self.base
+    }
+
+    /// What images to run are found with: of those for `architecture`, the best for this machine's processor.
+    pub(super) fn base_to_run(&self, architecture: BaseArchitecture) -> BaseContext {
+        BaseContext {
+            variant: processor::variant(architecture),
+            ..self.base.clone()
+        }
     }
 }
 

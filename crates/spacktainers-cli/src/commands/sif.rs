@@ -199,9 +199,9 @@ async fn origin(
             .hint("a container of the project is named without a transport")
     })?;
     let session = Session::new(&Settings::default(), insecure, context).await?;
-    let mut base = session.base().clone();
-    base.folder = PathBuf::new();
     let architecture = architecture(context)?.unwrap_or_else(super::run::host_architecture);
+    let mut base = session.base_to_run(architecture);
+    base.folder = PathBuf::new();
     let image = source::load(&source, architecture, &base)
         .await
         .map_err(load_failure)?;

@@ -36,6 +36,7 @@ mod faults;
 mod installing;
 mod interruptions;
 mod layers;
+mod platforms;
 mod publishing;
 mod relocation;
 mod rooms;

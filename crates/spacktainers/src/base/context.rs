@@ -33,6 +33,8 @@ pub struct BaseContext {
     pub folder: PathBuf,
     /// `[base.debian]`, where the settings have it.
     pub debian: Option<DebianSettings>,
+    /// The variant of the processor that images are chosen for, such as `v3`; without it the plainest is taken.
+    pub variant: Option<String>,
     /// Keys whose signatures of SIF files count.
     pub sif_keys: PublicKeys,
     /// The configuration of the machine's apt: `/etc/apt`.
@@ -62,6 +64,7 @@ impl BaseContext {
             registries: RegistryClient::new(RegistrySettings::default()),
             folder: PathBuf::new(),
             debian: None,
+            variant: None,
             sif_keys: PublicKeys::default(),
             apt_directory: "/etc/apt".into(),
             keyring_directory: "/usr/share/keyrings".into(),

@@ -93,11 +93,11 @@ pub enum BaseImageError {
     Cache(#[from] LocalCacheError),
 }
 
-fn platform(architecture: BaseArchitecture) -> Platform {
+fn platform(architecture: BaseArchitecture, variant: Option<&str>) -> Platform {
     Platform {
         architecture: architecture.to_string(),
         os: "linux".to_owned(),
-        variant: None,
+        variant: variant.map(str::to_owned),
     }
 }
 
@@ -117,7 +117,8 @@ pub(super) async fn resolve_registry(
         found.ok_or_else(|| BaseImageError::Missing(reference.to_owned()))
     };
     let mut found = fetch(ManifestKey::from(&name)).await?;
-    if let Some(descriptor) = select(&found.bytes, reference, architecture)? {
+    let variant = context.variant.as_deref();
+    if let Some(descriptor) = select(&found.bytes, reference, architecture, variant)? {
         found = fetch(descriptor.digest.into()).await?;
     }
     // The architecture of an image without an index is only in its config.
@@ -229,6 +230,7 @@ pub(super) async fn resolve_layout(
         None => directory.display().to_string(),
     };
     let (root, name) = (context.folder.join(directory), reference.map(str::to_owned));
+    let variant = context.variant.clone();
     blocking(move || {
         let json = |source| BaseImageError::Json {
             reference: shown.clone(),
@@ -241,7 +243,7 @@ pub(super) async fn resolve_layout(
         let mut descriptor =
             found.ok_or_else(|| BaseImageError::Missing(format!("oci:{shown}")))?;
         let mut bytes = read_blob(&root, &descriptor.digest, MAX_MANIFEST_BYTES)?;
-        if let Some(selected) = select(&bytes, &shown, architecture)? {
+        if let Some(selected) = select(&bytes, &shown, architecture, variant.as_deref())? {
             bytes = read_blob(&root, &selected.digest, MAX_MANIFEST_BYTES)?;
             descriptor = selected;
         }
@@ -314,6 +316,7 @@ fn select(
     bytes: &[u8],
     reference: &str,
     architecture: BaseArchitecture,
+    variant: Option<&str>,
 ) -> Result<Option<Descriptor>, BaseImageError> {
     let json = |source| BaseImageError::Json {
         reference: reference.to_owned(),
@@ -322,7 +325,7 @@ fn select(
     let Manifest::Index(index) = Manifest::parse(bytes).map_err(json)? else {
         return Ok(None);
     };
-    if let Some(descriptor) = index.select(&platform(architecture)) {
+    if let Some(descriptor) = index.select(&platform(architecture, variant)) {
         return Ok(Some(descriptor.clone()));
     }
     let platforms = index

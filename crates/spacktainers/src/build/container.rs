@@ -128,7 +128,7 @@ impl<'p> Container<'p> {
             spack_lock_text,
             wanted: wanted(spack),
             manifest: definition_manifest(project, definition),
-            architecture: settings.architecture(definition.architecture),
+            architecture: settings.platform(definition.architecture, definition.variant.as_deref()),
             install: settings.install.clone(),
             budget: settings.budget,
             compression: settings.compression,
@@ -158,6 +158,7 @@ impl<'p> Container<'p> {
         BuildInput {
             name: &self.definition.name,
             architecture: self.definition.architecture,
+            variant: self.definition.variant.as_deref(),
             definition: self.spack.digest,
             base_settings: self.spack.base_digest,
             spack_yaml: &self.spack_yaml,

@@ -169,7 +169,10 @@ pub async fn lock<'a>(
         version: LOCK_VERSION,
         container: LockedContainer {
             name: input.name.to_owned(),
-            arch: input.architecture.as_str().to_owned(),
+            arch: match input.variant {
+                Some(variant) => format!("{}_{variant}", input.architecture),
+                None => input.architecture.to_string(),
+            },
             version: decided.version(&spack_lock.specs).unwrap_or_default(),
             definition: input.definition,
             base_settings: input.base_settings,
@@ -428,7 +431,7 @@ pub(super) fn platform(input: &BuildInput<'_>) -> Platform {
     Platform {
         architecture: input.architecture.as_str().to_owned(),
         os: "linux".to_owned(),
-        variant: None,
+        variant: input.variant.map(str::to_owned),
     }
 }
 

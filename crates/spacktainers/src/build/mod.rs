@@ -68,6 +68,8 @@ pub struct BuildInput<'a> {
     pub name: &'a str,
     /// What the image is for.
     pub architecture: BaseArchitecture,
+    /// The variant of it, as the image says it.
+    pub variant: Option<&'a str>,
     /// Digest of all that the author wrote.
     pub definition: Digest,
     /// Digest of what the settings say of the base image.

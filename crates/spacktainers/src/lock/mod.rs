@@ -70,7 +70,7 @@ pub struct Lock {
 pub struct LockedContainer {
     /// The container's name.
     pub name: String,
-    /// `amd64` or `arm64`.
+    /// `amd64` or `arm64`, with a variant where the image is for one: `amd64_v4`.
     pub arch: String,
     /// Version of the first root's package.
     pub version: String,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_format::Digest;
+use oci_format::{Digest, Platform};
 use spack_format::environment::{ChangeKind, Environment, UserSpec, Views};
 use spack_format::environment_modifications::{Modification, Modifications, PrefixInspections};
 use spack_format::prefix::Projections;
@@ -25,6 +25,8 @@ pub struct Definition {
     pub name: String,
     /// What its image is for.
     pub architecture: BaseArchitecture,
+    /// The variant of the architecture, where the name of the folder has one: `v4` of `amd64_v4`.
+    pub variant: Option<String>,
     /// Whether it is switched on.
     pub enabled: bool,
     /// The file that defines it.
@@ -110,10 +112,29 @@ impl Definition {
         }
     }
 
+    /// What its image is for, in the words of its folder: `amd64`, `amd64_v4`.
+    #[must_use]
+    pub fn platform_name(&self) -> String {
+        match &self.variant {
+            Some(variant) => format!("{}_{variant}", self.architecture),
+            None => self.architecture.to_string(),
+        }
+    }
+
+    /// What its image is for, in the words of the image specification.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        Platform {
+            architecture: self.architecture.to_string(),
+            os: "linux".to_owned(),
+            variant: self.variant.clone(),
+        }
+    }
+
     /// `name` as in a path or `name:arch`, for people.
     #[must_use]
     pub fn title(&self) -> String {
-        format!("{} ({})", self.name, self.architecture)
+        format!("{} ({})", self.name, self.platform_name())
     }
 }
 
@@ -207,6 +228,7 @@ pub(super) fn inspections(environment: &Environment) -> PrefixInspections {
 /// What decides about an image besides `spack.lock`.
 pub(super) struct Inputs<'a> {
     pub(super) architecture: BaseArchitecture,
+    pub(super) variant: Option<&'a str>,
     /// The definition, the files it includes, the project's `spack.yaml`, what finishes the image: name and text.
     pub(super) texts: Vec<(&'a str, &'a str)>,
     /// Packages of the base for this container alone.
@@ -218,8 +240,9 @@ pub(super) struct Inputs<'a> {
 ///
 /// Fields are written with their lengths, so that no two different inputs give the same bytes.
 pub(super) fn digests(inputs: &Inputs<'_>) -> (Digest, Digest) {
-    let ArchitectureSettings { base, target, .. } =
-        inputs.settings.architecture(inputs.architecture);
+    let ArchitectureSettings { base, target, .. } = inputs
+        .settings
+        .platform(inputs.architecture, inputs.variant);
     let mut base_text = Fields::new("base 1");
     base_text.field("architecture", inputs.architecture.as_str());
     base_text.field("base", &base.to_string());

@@ -4,6 +4,7 @@
 //! container_definitions/amd64/neuron/spack.yaml     neuron, with room for files beside it
 //! container_definitions/amd64/neuron.yaml           neuron, flat
 //! container_definitions/amd64/storage.def           storage, a Singularity definition file
+//! container_definitions/amd64_v4/neuron/spack.yaml  the same container for a higher level of processors
 //! container_definitions/_arm64/…                    switched off
 //! container_definitions/amd64/_old/…                switched off
 //! ```
@@ -22,6 +23,8 @@ use spack_format::yaml::nearest;
 pub(super) struct Candidate {
     pub(super) name: String,
     pub(super) architecture: BaseArchitecture,
+    /// `v4` of `amd64_v4`.
+    pub(super) variant: Option<String>,
     /// Whether neither its folder nor its own name begins with `_`.
     pub(super) enabled: bool,
     pub(super) file: PathBuf,
@@ -51,7 +54,7 @@ pub(super) fn discover(
             continue;
         }
         let enabled = !name.starts_with('_');
-        let Some(architecture) = BaseArchitecture::parse(name.trim_start_matches('_')) else {
+        let Some((architecture, variant)) = platform(name.trim_start_matches('_')) else {
             if enabled {
                 let meant = nearest(&name, ["amd64", "arm64"]).unwrap_or(match name.as_str() {
                     "aarch64" => "arm64",
@@ -72,17 +75,39 @@ pub(super) fn discover(
         architecture_folder(
             &path,
             &shown.join(&name),
-            architecture,
+            (architecture, variant),
             enabled,
             &mut found,
             &mut faults,
         )?;
     }
     found.sort_by(|a, b| {
-        (a.architecture, &a.name, &a.file).cmp(&(b.architecture, &b.name, &b.file))
+        let key = |it: &Candidate| {
+            (
+                it.architecture,
+                it.name.clone(),
+                it.variant.clone(),
+                it.file.clone(),
+            )
+        };
+        key(a).cmp(&key(b))
     });
     duplicates(&found, folder, shown, &mut faults);
     Ok((found, faults))
+}
+
+/// What a folder's definitions are for: `amd64`, `arm64`, or one of these with a variant: `amd64_v4`.
+///
+/// Levels of amd64 are those of the x86-64 psABI; variants of arm64 are versions of the architecture, as in the image
+/// specification (`image-index.md`, "Platform Variants").
+fn platform(name: &str) -> Option<(BaseArchitecture, Option<String>)> {
+    if let Some(architecture) = BaseArchitecture::parse(name) {
+        return Some((architecture, None));
+    }
+    let (architecture, variant) = name.split_once('_')?;
+    let architecture = BaseArchitecture::parse(architecture)?;
+    super::settings::variant_target(architecture, variant)?;
+    Some((architecture, Some(variant.to_owned())))
 }
 
 /// Names and paths in a folder, sorted, so that every machine sees the same order.
@@ -100,7 +125,7 @@ fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
 fn architecture_folder(
     folder: &Path,
     shown: &Path,
-    architecture: BaseArchitecture,
+    (architecture, variant): (BaseArchitecture, Option<String>),
     enabled: bool,
     found: &mut Vec<Candidate>,
     faults: &mut Vec<Diagnostic>,
@@ -148,6 +173,7 @@ fn architecture_folder(
         found.push(Candidate {
             name,
             architecture,
+            variant: variant.clone(),
             enabled,
             file,
             form,
@@ -180,7 +206,10 @@ fn duplicates(found: &[Candidate], folder: &Path, shown: &Path, faults: &mut Vec
     let enabled: Vec<&Candidate> = found.iter().filter(|it| it.enabled).collect();
     for pair in enabled.windows(2) {
         let [first, second] = pair else { continue };
-        if first.name == second.name && first.architecture == second.architecture {
+        if first.name == second.name
+            && first.architecture == second.architecture
+            && first.variant == second.variant
+        {
             let show = |file: &Path| {
                 shown
                     .join(file.strip_prefix(folder).unwrap_or(file))

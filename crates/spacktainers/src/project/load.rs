@@ -230,6 +230,7 @@ impl Loader<'_> {
         Some(Definition {
             name: candidate.name,
             architecture: candidate.architecture,
+            variant: candidate.variant,
             enabled: candidate.enabled,
             file: candidate.file,
             source,
@@ -263,7 +264,9 @@ impl Loader<'_> {
         let machine = Machine {
             platform: Some("linux".to_owned()),
             os: None,
-            target: settings.architecture(candidate.architecture).target,
+            target: settings
+                .platform(candidate.architecture, candidate.variant.as_deref())
+                .target,
         };
         let expansion = environment.user_specs(&machine);
         self.faults
@@ -315,6 +318,7 @@ impl Loader<'_> {
         }
         let (digest, base_digest) = digests(&Inputs {
             architecture: candidate.architecture,
+            variant: candidate.variant.as_deref(),
             texts: inputs,
             base_packages: &base_packages,
             settings,

@@ -124,6 +124,15 @@ impl Project {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
+    /// Whether the project has the container for other platforms as well.
+    #[must_use]
+    pub fn is_one_of_several(&self, definition: &Definition) -> bool {
+        let spack = self.definitions.iter().filter(|it| it.as_spack().is_some());
+        spack
+            .filter(|it| it.enabled && it.name == definition.name)
+            .any(|it| it.platform() != definition.platform())
+    }
+
     /// The containers that are switched on, of these names and this architecture; no names: all of them.
     ///
     /// # Errors

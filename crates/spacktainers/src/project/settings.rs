@@ -145,6 +145,23 @@ impl Settings {
             .unwrap_or_default()
     }
 
+    /// What holds for a variant of an architecture: its own target is required, and all else is as for the architecture.
+    #[must_use]
+    pub fn platform(
+        &self,
+        architecture: BaseArchitecture,
+        variant: Option<&str>,
+    ) -> ArchitectureSettings {
+        let settings = self.architecture(architecture);
+        match variant.and_then(|variant| variant_target(architecture, variant)) {
+            Some(target) => ArchitectureSettings {
+                target: Some(target),
+                ..settings
+            },
+            None => settings,
+        }
+    }
+
     /// Reads the text; what cannot be used has its default, and is among the faults.
     #[must_use]
     pub fn parse(text: &str, source: SourceId, folder: &Path) -> (Self, Vec<Diagnostic>) {
@@ -200,6 +217,22 @@ impl Settings {
         };
         faults.sort_by_key(|fault| fault.place.map(|place| (place.start, place.end)));
         (settings, faults)
+    }
+}
+
+/// The target that is required of packages for a variant; none if there is no such variant.
+///
+/// Source: the names of archspec's `microarchitectures.json`, which Spack uses.
+pub(super) fn variant_target(architecture: BaseArchitecture, variant: &str) -> Option<String> {
+    let version = variant.strip_prefix('v')?;
+    match (architecture, version) {
+        (BaseArchitecture::Amd64, "2" | "3" | "4") => Some(format!("x86_64_v{version}")),
+        (BaseArchitecture::Arm64, "9") => Some("armv9.0a".to_owned()),
+        (BaseArchitecture::Arm64, _) => {
+            let minor: u8 = version.strip_prefix("8.")?.parse().ok()?;
+            (1..=6).contains(&minor).then(|| format!("armv8.{minor}a"))
+        }
+        _ => None,
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Existing {
 
 /// The image that `target` holds under its name, without its layers.
 ///
-/// Nothing when there is none, when it is not one image (an index, an artifact), and for archives,
-/// which are always written anew.
+/// Of an index it is the image for [`PublishContext::platform`]. Nothing when there is none, when it is no image or one for
+/// another architecture, and for archives, which are always written anew.
 ///
 /// # Errors
 /// When the target cannot be read, or the registry serves something whose digests are wrong.
@@ -41,9 +41,20 @@ pub async fn existing(
             let refused = PublishError::registry(target);
             let repository = context.registry.repository(reference).map_err(&refused)?;
             let found = repository.manifest(ManifestKey::from(reference)).await;
-            let Some(found) = found.map_err(&refused)? else {
+            let Some(mut found) = found.map_err(&refused)? else {
                 return Ok(None);
             };
+            if let Ok(Manifest::Index(index)) = Manifest::parse(&found.bytes) {
+                let platform = context.platform.as_ref();
+                let Some(entry) = platform.and_then(|platform| index.entry(platform)) else {
+                    return Ok(None);
+                };
+                let image = repository.manifest(entry.digest).await;
+                match image.map_err(&refused)? {
+                    Some(image) => found = image,
+                    None => return Ok(None),
+                }
+            }
             let Ok(Manifest::Image(manifest)) = Manifest::parse(&found.bytes) else {
                 return Ok(None);
             };
@@ -55,14 +66,19 @@ pub async fn existing(
                 Err(RegistryError::Missing(_)) => return Ok(None),
                 Err(error) => return Err(refused(error)),
             };
-            Ok(assemble(found.descriptor, *manifest, &config))
+            let image = assemble(found.descriptor, *manifest, &config);
+            Ok(image.filter(|it| fits(it, context.platform.as_ref())))
         }
         Target::OciLayout {
             directory,
             reference,
         } => {
             let (directory, name) = (directory.clone(), reference.clone());
-            blocking(target, move || read_layout(&directory, name.as_deref())).await
+            let platform = context.platform.clone();
+            blocking(target, move || {
+                read_layout(&directory, name.as_deref(), platform.as_ref())
+            })
+            .await
         }
         Target::Sif(file) => {
             let file = file.clone();
@@ -111,7 +127,16 @@ fn assemble(descriptor: Descriptor, manifest: ImageManifest, config: &[u8]) -> O
     })
 }
 
-fn read_layout(root: &Path, name: Option<&str>) -> Result<Option<Existing>, PublishError> {
+/// Whether an image is for the architecture that is asked for.
+fn fits(existing: &Existing, platform: Option<&Platform>) -> bool {
+    platform.is_none_or(|it| it.architecture == existing.config.architecture)
+}
+
+fn read_layout(
+    root: &Path,
+    name: Option<&str>,
+    platform: Option<&Platform>,
+) -> Result<Option<Existing>, PublishError> {
     let path = root.join(layout::INDEX_FILE);
     let malformed = |source: JsonError| PublishError::Layout {
         path: path.clone(),
@@ -121,19 +146,28 @@ fn read_layout(root: &Path, name: Option<&str>) -> Result<Option<Existing>, Publ
     let Some(index) = index else {
         return Ok(None);
     };
-    let Some(descriptor) = layout::find_reference(&index, name).map_err(malformed)? else {
+    let Some(mut descriptor) = layout::find_reference(&index, name).map_err(malformed)? else {
         return Ok(None);
     };
-    let Some(bytes) = read_blob(root, &descriptor.digest, MAX_MANIFEST_BYTES)? else {
+    let Some(mut bytes) = read_blob(root, &descriptor.digest, MAX_MANIFEST_BYTES)? else {
         return Ok(None);
     };
+    if let Ok(Manifest::Index(index)) = Manifest::parse(&bytes) {
+        let Some(entry) = platform.and_then(|platform| index.entry(platform)) else {
+            return Ok(None);
+        };
+        let Some(image) = read_blob(root, &entry.digest, MAX_MANIFEST_BYTES)? else {
+            return Ok(None);
+        };
+        (descriptor, bytes) = (entry.clone(), image);
+    }
     let Ok(Manifest::Image(manifest)) = Manifest::parse(&bytes) else {
         return Ok(None);
     };
     let Some(config) = read_blob(root, &manifest.config.digest, MAX_CONFIG_BYTES)? else {
         return Ok(None);
     };
-    Ok(assemble(descriptor, *manifest, &config))
+    Ok(assemble(descriptor, *manifest, &config).filter(|it| fits(it, platform)))
 }
 
 /// The image that a SIF file of ours was made from; others do not say.

@@ -14,11 +14,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use futures::{StreamExt as _, stream};
-use oci_format::{Descriptor, Digest, layout};
+use oci_format::{Digest, layout};
 use rustix::fs::{FlockOperation, flock};
 
 use super::blobs::{Blob, Blobs};
 use super::file::{CopyError, copy_hashed, remove_stale, sync_directory, write_atomically};
+use super::multi_arch::Naming;
 use super::{PublishContext, PublishError, Receipt, Target};
 use crate::content::Content;
 
@@ -58,13 +59,16 @@ pub(super) async fn write(
     let descriptor = blobs.image.manifest_descriptor.clone();
     let (root, name) = (directory.to_owned(), reference.map(str::to_owned));
     let size = descriptor.size;
+    let naming = Naming::of(blobs.image, context);
     let changed = blocking(target, move || {
         let path = root.join(layout::blob_path(&descriptor.digest));
         if !is_there(&path, &descriptor.digest, descriptor.size) {
             write_bytes(&path, &manifest)?;
         }
         sync_directory(&root.join("blobs/sha256"))?;
-        point(&root, name.as_deref(), &descriptor)
+        change_index(&root, |before| {
+            naming.in_layout(&root, name.as_deref(), before, write_bytes)
+        })
     })
     .await?;
     if changed {
@@ -163,20 +167,6 @@ const HASHED: u64 = 1 << 20;
 fn is_there(path: &Path, digest: &Digest, size: u64) -> bool {
     let same_size = fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() == size);
     same_size && (size > HASHED || fs::read(path).is_ok_and(|bytes| Digest::of(&bytes) == *digest))
-}
-
-/// Lets `name` name the manifest; says whether that changed anything.
-pub(super) fn point(
-    root: &Path,
-    name: Option<&str>,
-    manifest: &Descriptor,
-) -> Result<bool, PublishError> {
-    change_index(root, |before| {
-        layout::set_reference(before, name, manifest).map_err(|source| PublishError::Layout {
-            path: root.join(layout::INDEX_FILE),
-            source,
-        })
-    })
 }
 
 /// Replaces the layout's index by what `change` makes of it, one writer at a time; says whether it is another one now.

@@ -1,7 +1,7 @@
 //! Images to targets: registries, image layouts, archives, SIF files wherever they go.
 //!
 //! ```text
-//! Image ─► publish ─┬─ registry.rs   HEAD, mount, upload; manifest by digest; tag last
+//! Image ─► publish ─┬─ registry.rs   HEAD, mount, upload; manifest by digest; tag last, by multi_arch.rs
 //!                   ├─ layout.rs     blobs, then index.json, each by rename
 //!                   ├─ archive.rs    one tar, by rename
 //!                   └─ made_sif.rs ─┬─ sif.rs      one SIF file or squashfs, by rename
@@ -29,6 +29,7 @@ mod file;
 mod has_sif;
 mod layout;
 mod made_sif;
+mod multi_arch;
 mod object;
 mod oras;
 mod progress;
@@ -42,6 +43,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures::future;
+use oci_format::Platform;
 
 use crate::bucket::BucketAccess;
 use crate::deffile::Prepared;
@@ -80,6 +82,11 @@ pub struct PublishContext {
     pub reporter: Arc<dyn Reporter>,
     /// What was brought to registries before the image was finished; a new one for each image.
     pub ahead: Ahead,
+    /// What the image runs on: of a name that holds images for several platforms, this one's is meant. Without it the name
+    /// has to hold one image.
+    pub platform: Option<Platform>,
+    /// Whether the project has the image for other platforms as well: then its name holds an index from the first on.
+    pub is_one_of_several: bool,
     /// Whether SIF files are written and sent again where the same is there already.
     pub is_forced: bool,
     /// How file systems are written, for SIF files and bare ones.

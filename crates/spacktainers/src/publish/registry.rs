@@ -1,10 +1,11 @@
 //! To a registry.
 //!
 //! ```text
-//! HEAD manifest by digest, HEAD tag     both are ours: done
+//! HEAD manifest by digest               it is there: only the tag may be missing
 //! HEAD every blob                       those that are there are done
 //! POST mount, else POST + PUT           biggest first, as many at a time as there are jobs
-//! PUT manifest by digest, PUT tag       the tag moves when all else is in place
+//! PUT manifest by digest
+//! GET tag, PUT tag                      the tag moves when all else is in place: `multi_arch`
 //! ```
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use oci_format::{Digest, Reference};
 
 use super::ahead::How;
 use super::blobs::{Blob, Blobs};
+use super::multi_arch::Naming;
 use super::{PublishContext, PublishError, Receipt, Target};
 use crate::registry::{ManifestKey, Mount, RegistryError, Repository, Upload};
 
@@ -38,15 +40,13 @@ pub(super) async fn push(
         .map(|tag| ManifestKey::Tag(tag.to_owned()));
     let mut receipt = Receipt::new(target, image);
 
-    let (there, tagged) = look(&repository, &manifest.digest, tag.as_ref())
-        .await
-        .map_err(&refused)?;
+    let there = repository.manifest_head(manifest.digest).await;
+    let there = there.map_err(&refused)?.is_some();
     if there {
         // A registry keeps the blobs of the manifests that it keeps.
         for blob in &blobs.all {
             receipt.reused(blob.descriptor.size);
         }
-        receipt.unchanged = tagged;
     } else {
         receipt = push_blobs(
             &blobs.all,
@@ -62,10 +62,15 @@ pub(super) async fn push(
         put.await.map_err(&refused)?;
         receipt.bytes_sent += manifest.size;
     }
-    if let Some(tag) = tag.filter(|_| !tagged) {
-        let put = repository.put_manifest(tag, &manifest.media_type, image.manifest.clone());
-        put.await.map_err(&refused)?;
-    }
+    let naming = Naming::of(image, context);
+    let is_named = match tag {
+        Some(tag) => naming
+            .in_registry(&repository, &tag, &image.manifest)
+            .await
+            .map_err(&refused)?,
+        None => false,
+    };
+    receipt.unchanged = there && !is_named;
     Ok(receipt)
 }
 
@@ -88,24 +93,6 @@ fn sources<'a>(blob: &'a Blob<'_>, registry: &'a str) -> impl Iterator<Item = &'
     let origins = blob.origins.iter();
     let near = origins.filter(move |origin| origin.registry == registry);
     near.map(|origin| origin.repository.as_str())
-}
-
-/// Whether the manifest is there, and whether the tag points to it.
-async fn look(
-    repository: &Repository,
-    digest: &Digest,
-    tag: Option<&ManifestKey>,
-) -> Result<(bool, bool), RegistryError> {
-    let by_tag = async {
-        match tag {
-            Some(tag) => repository.manifest_head(tag.clone()).await,
-            None => Ok(None),
-        }
-    };
-    let (by_digest, by_tag) =
-        futures::future::try_join(repository.manifest_head(*digest), by_tag).await?;
-    let tagged = tag.is_none() || by_tag.is_some_and(|head| head.digest == Some(*digest));
-    Ok((by_digest.is_some(), by_digest.is_some() && tagged))
 }
 
 /// Brings all blobs that the repository lacks.

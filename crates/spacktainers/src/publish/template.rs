@@ -1,15 +1,14 @@
 //! Targets of many containers in one text: `docker://host/{name}:{version}`.
 
 use super::{Target, TargetError};
-use crate::base::BaseArchitecture;
 
 /// What stands for what in the text of a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Placeholders<'a> {
     /// `{name}`: the container's.
     pub name: &'a str,
-    /// `{arch}`.
-    pub architecture: BaseArchitecture,
+    /// `{arch}`: what the image is for, in the words of its folder.
+    pub platform: &'a str,
     /// `{version}`; characters that no tag can have become `-`.
     pub version: &'a str,
 }
@@ -28,7 +27,7 @@ impl Placeholders<'_> {
         let version: String = self.version.chars().map(plain).collect();
         template
             .replace("{name}", self.name)
-            .replace("{arch}", self.architecture.as_str())
+            .replace("{arch}", self.platform)
             .replace("{version}", &version)
             .parse()
     }
@@ -41,7 +40,7 @@ impl Placeholders<'_> {
 pub fn check_template(template: &str) -> Result<(), TargetError> {
     let sample = Placeholders {
         name: "name",
-        architecture: BaseArchitecture::Amd64,
+        platform: "amd64",
         version: "1.0",
     };
     sample.fill(template).map(drop)
@@ -55,7 +54,7 @@ mod tests {
     fn placeholders_are_filled_in() {
         let of = Placeholders {
             name: "hdf5",
-            architecture: BaseArchitecture::Arm64,
+            platform: "arm64",
             version: "git.abc=1.14",
         };
         let target = of

@@ -201,8 +201,10 @@ pub async fn load(
         }
         ImageSource::OciArchive { file, reference } => {
             let (path, reference) = (context.folder.join(file), reference.clone());
+            let variant = context.variant.clone();
             from_archive(file, move || {
-                oci_archive::load(&path, reference.as_deref(), architecture)
+                let variant = variant.as_deref();
+                oci_archive::load(&path, reference.as_deref(), architecture, variant)
             })
             .await
         }

@@ -13,6 +13,7 @@ pub(super) fn load(
     path: &Path,
     reference: Option<&str>,
     architecture: BaseArchitecture,
+    variant: Option<&str>,
 ) -> Result<LoadedImage, ArchiveSourceError> {
     let archive = Archive::open(path)?;
     let index = archive.read(layout::INDEX_FILE, MAX_MANIFEST_BYTES)?;
@@ -22,7 +23,7 @@ pub(super) fn load(
         let wanted = Platform {
             architecture: architecture.to_string(),
             os: "linux".to_owned(),
-            variant: None,
+            variant: variant.map(str::to_owned),
         };
         descriptor = index
             .select(&wanted)

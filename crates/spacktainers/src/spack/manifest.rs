@@ -22,7 +22,8 @@ pub(crate) fn definition_manifest(project: &Project, definition: &Definition) ->
     let Some(spack) = definition.as_spack() else {
         return json!({ "spack": {} });
     };
-    let architecture = project.settings.architecture(definition.architecture);
+    let settings = &project.settings;
+    let architecture = settings.platform(definition.architecture, definition.variant.as_deref());
     // Where there is no current folder, there are no relative paths that could be meant.
     let folder = std::path::absolute(&project.folder).unwrap_or_else(|_| project.folder.clone());
     manifest(

@@ -8,6 +8,7 @@ mod client;
 mod faults;
 mod files;
 mod listing_server;
+mod multi_arch;
 mod peers;
 mod proxy;
 mod push;

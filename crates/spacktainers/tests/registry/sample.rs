@@ -33,12 +33,21 @@ pub(crate) fn image(directory: &Path, seed: u64, sizes: &[usize]) -> Image {
 
 /// An image of these layers; `seed` goes into a label.
 pub(crate) fn of_layers(layers: Vec<RecordedLayer>, seed: u64) -> Image {
-    let platform = Platform {
-        architecture: "amd64".into(),
+    for_platform(layers, seed, &platform("amd64", None))
+}
+
+/// What runs Linux on this.
+pub(crate) fn platform(architecture: &str, variant: Option<&str>) -> Platform {
+    Platform {
+        architecture: architecture.into(),
         os: "linux".into(),
-        variant: None,
-    };
-    let mut config = ImageConfig::new(&platform);
+        variant: variant.map(Into::into),
+    }
+}
+
+/// The same for another platform.
+pub(crate) fn for_platform(layers: Vec<RecordedLayer>, seed: u64, platform: &Platform) -> Image {
+    let mut config = ImageConfig::new(platform);
     config.config.env = vec!["PATH=/usr/bin".into()];
     config.config.cmd = Some(vec!["/bin/true".into()]);
     config.config.labels.insert("seed".into(), seed.to_string());
@@ -119,6 +128,8 @@ pub(crate) fn context(directory: &Path, settings: RegistrySettings) -> PublishCo
             environment: Arc::default(),
             is_offline: true,
         },
+        platform: None,
+        is_one_of_several: false,
         is_forced: false,
         registry: RegistryClient::new(settings),
         cache: LocalCache::open(directory.join("cache")).expect("a cache"),

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 
+use oci_format::Platform;
 use serde_json::{Map, Value, json};
 use spacktainers::base::BaseArchitecture;
 use spacktainers::base::images::{
@@ -47,6 +48,11 @@ fn build(args: &BaseBuildArgs, context: &Context) -> Result<Exit, Failure> {
         let targets = targets(args, image, architecture, decision.inputs())?;
         let mut publishing = session.publish_context(context);
         publishing.is_forced = args.force;
+        publishing.platform = Some(Platform {
+            architecture: architecture.to_string(),
+            os: "linux".to_owned(),
+            variant: None,
+        });
         let mut stale = Vec::new();
         let mut held = Vec::new();
         for target in targets {
@@ -140,7 +146,7 @@ fn targets(
     let version = inputs.digest().hex();
     let placeholders = Placeholders {
         name: image.as_str(),
-        architecture,
+        platform: architecture.as_str(),
         version: version.get(..VERSION_DIGITS).unwrap_or(&version),
     };
     let fill = |template: &String| {

@@ -55,7 +55,8 @@ impl<'a> Solver<'a> {
             .await
             .map_err(|error| self.failure(definition, error))?;
         let architecture = definition.architecture;
-        let settings = self.project.settings.architecture(architecture);
+        let variant = definition.variant.as_deref();
+        let settings = self.project.settings.platform(architecture, variant);
         let libc = build::libc(definition, &settings, how.keeps_base, &world).await;
         let (libc, explains) = (libc.as_ref(), how.is_explained);
         let resolution =
@@ -113,7 +114,7 @@ impl<'a> Solver<'a> {
             let document = json!({
                 "event": "solved",
                 "container": definition.name,
-                "arch": definition.architecture.as_str(),
+                "arch": definition.platform_name(),
                 "lock": how.is_written.then(|| definition.spack_lock().display().to_string()),
                 "libc": libc.map(|it| json!({"base": it.base, "name": it.libc.name, "version": it.libc.version})),
                 "roots": roots,

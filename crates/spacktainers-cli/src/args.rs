@@ -7,6 +7,10 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::commands::base::args::BaseArgs;
 use crate::commands::cache::args::CacheArgs;
 use crate::commands::cluster::args::{FarmArgs, FarmHow};
+use crate::commands::login::LoginArgs;
+use crate::commands::promote::PromoteArgs;
+use crate::commands::publish::PublishArgs;
+use crate::commands::pull_command::PullCommandArgs;
 use crate::commands::size::SizeHow;
 
 /// Container images from Spack packages, assembled straight from a build cache.
@@ -67,8 +71,14 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Builds containers and sends them where the settings say, `[publish.ENVIRONMENT]`
     Publish(PublishArgs),
+    /// Copies what one environment has to another, by digest and without building
+    Promote(PromoteArgs),
     /// Brings a container here as a SIF file, if there is a newer one
     Pull(PullArgs),
+    /// Prints, or runs, what somebody has to type to get a published container
+    PullCommand(PullCommandArgs),
+    /// Hands the credentials that are found for a registry to Podman, Docker and Apptainer
+    Login(LoginArgs),
     /// Shows what a failed build left behind
     Replay(ReplayArgs),
     /// Runs a command in an image
@@ -246,17 +256,6 @@ pub(crate) struct ScriptHow {
     /// Execute scripts again even if their results are known
     #[arg(long)]
     pub(crate) no_cache: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct PublishArgs {
-    /// Containers; none means all
-    pub(crate) names: Vec<String>,
-    /// Which `[publish.ENVIRONMENT]` of the settings; may be left out where there is but one
-    #[arg(long)]
-    pub(crate) environment: Option<String>,
-    #[command(flatten)]
-    pub(crate) how: BuildHow,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ use spacktainers::deffile;
 use spacktainers::event::{Event, Reporter as _};
 use spacktainers::layer::relocate::Left;
 use spacktainers::project::{Definition, DefinitionKind, Project};
+use spacktainers::publish::release::{self, Branch, Place, ReleaseReceipt};
 use spacktainers::publish::{
     Placeholders, PublishContext, PublishError, Receipt, Target, existing, has_sif, publish,
     publish_sif, send_ahead,
@@ -21,6 +22,7 @@ use tokio::task::spawn_blocking;
 
 use super::debug::{attach_debug, check_compression};
 use super::lock::write_lock;
+use super::release::{ReleaseHow, receipt_json};
 use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::size::Sizes;
 use super::{architecture, block_on, farm, sif, solve, sound_project};
@@ -36,7 +38,7 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> 
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     let targets = Targets {
         templates: &args.targets,
-        are_chosen_for_all: false,
+        release: None,
     };
     build_all(&project, &selected, targets, &args.how, context)
 }
@@ -46,8 +48,8 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> 
 pub(super) struct Targets<'a> {
     /// With `{name}`, `{version}` and `{arch}`.
     pub(super) templates: &'a [String],
-    /// Whether containers of every kind are sent there: one takes those that fit it.
-    pub(super) are_chosen_for_all: bool,
+    /// How, if they are the places of a release: all or none, and each container takes those that fit it.
+    pub(super) release: Option<&'a ReleaseHow<'a>>,
 }
 
 /// Builds containers one after the other; one that fails does not stop the others.
@@ -141,7 +143,9 @@ impl Job<'_> {
         let container =
             Container::load(self.project, self.definition).map_err(container_failure)?;
         self.check_locked(&container)?;
-        let targets = targets(self.targets.templates, &container)?;
+        let version = container.version().unwrap_or_default();
+        let places = self.places(&version).await?;
+        let targets: Vec<Target> = places.iter().map(|it| it.target.clone()).collect();
         check_compression(self.project.settings.compression, &targets)?;
         let states = self.states(&targets, &container).await?;
         self.tell_states(&states, &container);
@@ -199,15 +203,28 @@ impl Job<'_> {
         write_lock(&container, &locked)?;
         let subject = &made.image.manifest_descriptor;
         let debug = build::debug_attachment(&locked, &input, &world);
-        let (stale, mut outcomes) =
-            attach_debug(debug.as_ref(), subject, stale, &publishing, self.context).await;
-        outcomes.extend(publish(&made.image, &stale, &publishing).await);
-        let exit = outcomes
-            .iter()
-            .map(outcome_exit)
-            .max()
-            .unwrap_or(Exit::Done);
-        let version = container.version().unwrap_or_default();
+        let outcomes = match self.targets.release {
+            None => {
+                let (stale, mut outcomes) =
+                    attach_debug(debug.as_ref(), subject, stale, &publishing, self.context).await;
+                outcomes.extend(publish(&made.image, &stale, &publishing).await);
+                Outcomes::Each(outcomes)
+            }
+            Some(how) => {
+                let (image, definition) = (&made.image, self.definition);
+                let attachments: Vec<_> = debug.iter().cloned().collect();
+                let sent = how.image(
+                    image,
+                    &places,
+                    &attachments,
+                    definition,
+                    &version,
+                    &publishing,
+                );
+                Outcomes::All(sent.await?)
+            }
+        };
+        let exit = outcomes.exit();
         self.summary(&Summary {
             version,
             made: &made,
@@ -233,10 +250,8 @@ impl Job<'_> {
         let arguments = BuildArguments::new();
         let plan = sif::plan(&definition.file, shown, &arguments, self.context)?;
         let version = plan.version().unwrap_or_default().to_owned();
-        let mut targets = fill(self.targets.templates, definition, &version)?;
-        if self.targets.are_chosen_for_all {
-            targets.retain(Target::takes_sif);
-        }
+        let places = self.places(&version).await?;
+        let targets: Vec<Target> = places.iter().map(|it| it.target.clone()).collect();
         if let Some(target) = targets.iter().find(|it| !it.takes_sif()) {
             let why = PublishError::OnlySif(Box::new(target.clone()));
             return Err(Failure::new(Exit::Usage, why));
@@ -244,8 +259,7 @@ impl Job<'_> {
         let failure = |error| sif::deffile_failure(error, &definition.file, self.context);
         let mut base = self.session.base().clone();
         base.folder.clone_from(folder);
-        let mut publishing = self.session.publish_context(self.context);
-        publishing.is_forced = self.how.force;
+        let publishing = self.publishing();
         if !self.how.force
             && let Ok(Some(facts)) =
                 deffile::facts_ahead(&plan, definition.architecture, &base).await
@@ -257,7 +271,7 @@ impl Job<'_> {
                 outcomes.extend(found.unwrap_or_default().map(Ok));
             }
             if outcomes.len() == targets.len() && !targets.is_empty() {
-                self.sif_summary(&version, &outcomes, start);
+                self.sif_summary(&version, &Outcomes::Each(outcomes), start);
                 return Ok(Exit::Done);
             }
         }
@@ -270,26 +284,44 @@ impl Job<'_> {
             let event = Event::Warning(warning.clone());
             self.context.reporter.event(event);
         }
-        let outcomes = publish_sif(&Arc::new(prepared), &targets, &publishing).await;
+        let prepared = Arc::new(prepared);
+        let outcomes = match self.targets.release {
+            None => Outcomes::Each(publish_sif(&prepared, &targets, &publishing).await),
+            Some(how) => {
+                let sent = how.deffile(&prepared, &places, definition, &version, &publishing);
+                Outcomes::All(sent.await?)
+            }
+        };
         self.sif_summary(&version, &outcomes, start);
-        Ok(outcomes
-            .iter()
-            .map(outcome_exit)
-            .max()
-            .unwrap_or(Exit::Done))
+        Ok(outcomes.exit())
     }
 
-    fn sif_summary(
-        &self,
-        version: &str,
-        outcomes: &[Result<Receipt, PublishError>],
-        start: Instant,
-    ) {
-        let unchanged =
-            |it: &Result<Receipt, _>| it.as_ref().is_ok_and(|receipt| receipt.unchanged);
+    /// Where this container goes.
+    async fn places(&self, version: &str) -> Result<Vec<Place>, Failure> {
+        match self.targets.release {
+            Some(how) => {
+                let publishing = self.publishing();
+                how.places(self.definition, version, &publishing, self.context)
+                    .await
+            }
+            None => {
+                let targets = fill(
+                    self.targets.templates,
+                    self.project,
+                    self.definition,
+                    version,
+                )?;
+                Ok(targets.into_iter().map(Place::moving).collect())
+            }
+        }
+    }
+
+    fn sif_summary(&self, version: &str, outcomes: &Outcomes, start: Instant) {
         if self.context.json {
-            let targets: Vec<Value> = outcomes.iter().map(outcome_json).collect();
-            let is_current = outcomes.iter().all(unchanged);
+            let targets = outcomes.to_json();
+            let is_current = outcomes
+                .iter()
+                .all(|it| it.is_ok_and(|receipt| receipt.unchanged));
             let document = json!({
                 "event": "result",
                 "container": self.definition.name,
@@ -301,7 +333,7 @@ impl Job<'_> {
             });
             printer::out(&document.to_string());
         }
-        for outcome in outcomes {
+        for outcome in outcomes.iter() {
             match outcome {
                 Err(error) => report_target(error),
                 Ok(_) if self.context.verbosity == printer::Verbosity::Quiet => {}
@@ -318,10 +350,10 @@ impl Job<'_> {
     /// What publishing this container works with.
     fn publishing(&self) -> PublishContext {
         PublishContext {
-            platform: Some(self.definition.platform()),
-            is_one_of_several: self.project.is_one_of_several(self.definition),
             is_forced: self.how.force,
-            ..self.session.publish_context(self.context)
+            ..self
+                .session
+                .publishing(self.project, self.definition, self.context)
         }
     }
 
@@ -441,7 +473,7 @@ impl Job<'_> {
         let image = &summary.made.image;
         let size: u64 = image.layers.iter().map(|layer| layer.descriptor.size).sum();
         if self.context.json {
-            let targets: Vec<Value> = summary.outcomes.iter().map(outcome_json).collect();
+            let targets = summary.outcomes.to_json();
             let document = json!({
                 "event": "result",
                 "container": self.definition.name,
@@ -460,7 +492,7 @@ impl Job<'_> {
             });
             printer::out(&document.to_string());
         }
-        for outcome in summary.outcomes {
+        for outcome in summary.outcomes.iter() {
             match outcome {
                 Ok(receipt) if self.context.verbosity > printer::Verbosity::Quiet => {
                     printer::err(&receipt_line(receipt))
@@ -485,10 +517,40 @@ impl Job<'_> {
     }
 }
 
+/// What became of the targets.
+enum Outcomes {
+    /// Each on its own.
+    Each(Vec<Result<Receipt, PublishError>>),
+    /// All of them, as one release.
+    All(Vec<ReleaseReceipt>),
+}
+
+impl Outcomes {
+    fn iter(&self) -> impl Iterator<Item = Result<&Receipt, &PublishError>> {
+        let (each, all): (&[_], &[_]) = match self {
+            Self::Each(each) => (each, &[]),
+            Self::All(all) => (&[], all),
+        };
+        let all = all.iter().map(|it| Ok(&it.receipt));
+        each.iter().map(Result::as_ref).chain(all)
+    }
+
+    fn exit(&self) -> Exit {
+        self.iter().map(outcome_exit).max().unwrap_or(Exit::Done)
+    }
+
+    fn to_json(&self) -> Vec<Value> {
+        match self {
+            Self::Each(each) => each.iter().map(outcome_json).collect(),
+            Self::All(all) => all.iter().map(receipt_json).collect(),
+        }
+    }
+}
+
 struct Summary<'a> {
     version: String,
     made: &'a Made,
-    outcomes: &'a [Result<Receipt, PublishError>],
+    outcomes: &'a Outcomes,
     gathered: Gathered,
     /// What stays of the build in relocated packages.
     left: Vec<Value>,
@@ -537,10 +599,12 @@ fn left_json((package, left): (&str, &Left)) -> Value {
 /// The targets of one container.
 pub(super) fn targets(
     templates: &[String],
+    project: &Project,
     container: &Container<'_>,
 ) -> Result<Vec<Target>, Failure> {
     fill(
         templates,
+        project,
         container.definition,
         &container.version().unwrap_or_default(),
     )
@@ -548,13 +612,17 @@ pub(super) fn targets(
 
 fn fill(
     templates: &[String],
+    project: &Project,
     definition: &Definition,
     version: &str,
 ) -> Result<Vec<Target>, Failure> {
+    // Without a branch: what is built by hand is named by its version.
+    let tag = release::tag(version, project.tag_suffix(definition), &Branch::None);
     let placeholders = Placeholders {
         name: &definition.name,
         platform: &definition.platform_name(),
         version,
+        tag: &tag,
     };
     let fill = |template: &String| {
         placeholders.fill(template).map_err(|error| {
@@ -565,7 +633,7 @@ fn fill(
     templates.iter().map(fill).collect()
 }
 
-pub(super) fn outcome_exit(outcome: &Result<Receipt, PublishError>) -> Exit {
+pub(super) fn outcome_exit(outcome: Result<&Receipt, &PublishError>) -> Exit {
     match outcome {
         Ok(_) => Exit::Done,
         Err(error) if error.is_verification() => Exit::Unverified,

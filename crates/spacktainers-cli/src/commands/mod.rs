@@ -4,6 +4,7 @@ pub(crate) mod base;
 mod build;
 pub(crate) mod cache;
 mod check;
+mod checkout;
 pub(crate) mod cluster;
 mod completions;
 mod debug;
@@ -11,10 +12,14 @@ mod doctor;
 mod farm;
 mod list;
 mod lock;
+pub(crate) mod login;
 mod plan;
 mod plan_layers;
-mod publish;
+pub(crate) mod promote;
+pub(crate) mod publish;
 mod pull;
+pub(crate) mod pull_command;
+mod release;
 mod replay;
 mod run;
 mod session;
@@ -52,7 +57,10 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Plan(args) => plan::run(args, context),
         Command::Build(args) => build::run(args, context),
         Command::Publish(args) => publish::run(args, context),
+        Command::Promote(args) => promote::run(args, context),
         Command::Pull(args) => pull::run(args, context),
+        Command::PullCommand(args) => pull_command::run(args, context),
+        Command::Login(args) => login::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Shell { source } => run::shell(source, context),

@@ -83,7 +83,7 @@ async fn plan_one(
         platform: Some(definition.platform()),
         ..session.publish_context(context)
     };
-    for target in targets(&args.targets, &container)? {
+    for target in targets(&args.targets, project, &container)? {
         let found = existing(&target, &publish)
             .await
             .map_err(|error| Failure::new(Exit::Refused, error))?;

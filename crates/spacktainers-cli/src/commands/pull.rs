@@ -6,16 +6,17 @@ use std::time::Instant;
 use oci_format::{Digest, Reference};
 use serde_json::json;
 use spacktainers::base::{self, BaseSource, LockedBase};
-use spacktainers::build::Container;
-use spacktainers::project::{Definition, DefinitionKind, Project, Settings};
-use spacktainers::publish::{Placeholders, Target};
+use spacktainers::project::{Project, Settings};
+use spacktainers::publish::Target;
+use spacktainers::publish::release::Branch;
 use spacktainers::pull::{PullContext, PullSource, Pulled, pull};
 use spacktainers::sif::inspect;
 use spacktainers::source::{self, ImageSource};
 
-use super::publish::environment;
+use super::publish::{environment, version};
+use super::release::all_places;
 use super::run::{best_here, host_architecture};
-use super::session::{Session, container_failure};
+use super::session::Session;
 use super::{architecture, block_on, sif, sound_project};
 use crate::args::PullArgs;
 use crate::context::{Context, Failure};
@@ -128,21 +129,16 @@ fn published(project: &Project, args: &PullArgs, context: &Context) -> Result<Ta
             )
         })?;
     let definition = best_here(&selected);
-    let settings = environment(project, args.environment.as_deref())?;
-    let mut targets = Vec::new();
-    for (template, _) in &settings.targets {
-        let version = match template.contains("{version}") {
-            true => version(project, definition)?,
-            false => String::new(),
-        };
-        let placeholders = Placeholders {
-            name: &definition.name,
-            platform: &definition.platform_name(),
-            version: &version,
-        };
-        let target = placeholders.fill(template);
-        targets.push(target.map_err(|error| Failure::new(Exit::Usage, error))?);
-    }
+    let (_, settings) = environment(project, args.environment.as_deref())?;
+    // Whoever pulls wants the release, whatever branch this folder is at.
+    let names_of = |text: &str| text.contains("{version}") || text.contains("{tag}");
+    let needs_version = |(text, _): &(String, _)| text.starts_with("docker:") || names_of(text);
+    let version = match settings.targets.iter().any(needs_version) {
+        true => version(project, definition)?,
+        false => String::new(),
+    };
+    let places = all_places(project, settings, definition, &version, &Branch::Main)?;
+    let targets: Vec<Target> = places.into_iter().map(|it| it.target).collect();
     let is_sif = |it: &&Target| matches!(it, Target::Object(_) | Target::Oras(_));
     let found = targets.iter().find(is_sif).or_else(|| {
         let is_image = |it: &&Target| matches!(it, Target::Registry(_));
@@ -156,14 +152,6 @@ fn published(project: &Project, args: &PullArgs, context: &Context) -> Result<Ta
         Failure::new(Exit::Usage, why)
             .hint("add a target to `[publish.ENVIRONMENT]`: s3://…, oras://… or docker://…")
     })
-}
-
-fn version(project: &Project, definition: &Definition) -> Result<String, Failure> {
-    if let DefinitionKind::Deffile(deffile) = &definition.kind {
-        return Ok(deffile.version.clone().unwrap_or_default());
-    }
-    let container = Container::load(project, definition).map_err(container_failure)?;
-    Ok(container.version().unwrap_or_default())
 }
 
 /// The manifest that the source has now, if that can be told without fetching layers.

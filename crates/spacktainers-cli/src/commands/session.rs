@@ -1,6 +1,6 @@
 //! What commands that build share: mirrors, registries, the local cache, put together from settings and environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,10 @@ use spacktainers::fetch::{BuildCache, Trust};
 use spacktainers::local_cache::LocalCache;
 use spacktainers::mirror::{Access, Network, RetryPolicy};
 use spacktainers::openpgp::PublicKeys;
-use spacktainers::project::{MirrorSettings, Project, Settings};
+use spacktainers::project::{Definition, MirrorSettings, Project, Settings};
 use spacktainers::publish::{Ahead, PublishContext};
 use spacktainers::registry::auth::CredentialStore;
+use spacktainers::registry::ecr::EcrAccess;
 use spacktainers::registry::{RegistryClient, RegistrySettings};
 use spacktainers::sandbox::Machine;
 use spacktainers::sif::SquashfsOptions;
@@ -29,7 +30,7 @@ use crate::exit::Exit;
 use crate::{printer, processor};
 
 /// How long nothing may move before a connection counts as dead.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything outside the project that building needs.
 pub(super) struct Session {
@@ -109,7 +110,21 @@ impl Session {
         }
     }
 
-    /// What publishing works with.
+    /// What publishing a container works with.
+    pub(super) fn publishing(
+        &self,
+        project: &Project,
+        definition: &Definition,
+        context: &Context,
+    ) -> PublishContext {
+        PublishContext {
+            platform: Some(definition.platform()),
+            is_one_of_several: project.is_one_of_several(definition),
+            ..self.publish_context(context)
+        }
+    }
+
+    /// What publishing works with, of whatever image.
     pub(super) fn publish_context(&self, context: &Context) -> PublishContext {
         PublishContext {
             registry: self.registries.clone(),
@@ -147,22 +162,39 @@ impl Session {
 
     /// What images to run are found with: of those for `architecture`, the best for this machine's processor.
     pub(super) fn base_to_run(&self, architecture: BaseArchitecture) -> BaseContext {
-        BaseContext {
-            variant: processor::variant(architecture),
-            ..self.base.clone()
-        }
+        let mut base = self.base.clone();
+        base.variant = processor::variant(architecture);
+        base
     }
 }
 
 /// What mirrors are connected to with. `insecure` are registries of the command line.
 pub(super) fn access(settings: &Settings, insecure: &[String], context: &Context) -> Access {
+    let network = Network::new(PATIENCE);
+    let environment = Arc::new(environment());
+    let insecure = settings.insecure.iter().chain(insecure).cloned().collect();
     Access {
-        network: Network::new(PATIENCE),
-        registries: registries(settings.insecure.iter().chain(insecure).cloned().collect()),
+        registries: RegistryClient::new(RegistrySettings {
+            insecure,
+            credentials: credentials(settings, &network, &environment),
+            ..RegistrySettings::default()
+        }),
+        network,
         is_offline: context.offline,
         retry: RetryPolicy::default(),
-        environment: Arc::new(environment()),
+        environment,
     }
+}
+
+/// Who we are, where registries ask.
+pub(super) fn credentials(
+    settings: &Settings,
+    network: &Network,
+    environment: &Arc<BTreeMap<String, String>>,
+) -> CredentialStore {
+    let hosts = settings.ecr.hosts.clone();
+    let ecr = EcrAccess::new(network.clone(), Arc::clone(environment), hosts);
+    CredentialStore::discover(|name| std::env::var_os(name)).with_ecr(ecr)
 }
 
 /// What Spack is run with.
@@ -174,14 +206,6 @@ pub(super) fn spack_context(cache: LocalCache, context: &Context) -> SpackContex
         jobs: context.jobs,
         is_offline: context.offline,
     }
-}
-
-fn registries(insecure: BTreeSet<String>) -> RegistryClient {
-    RegistryClient::new(RegistrySettings {
-        insecure,
-        credentials: CredentialStore::discover(|name| std::env::var_os(name)),
-        ..RegistrySettings::default()
-    })
 }
 
 /// What commands are run on: the machine as it is, with its proxies.

@@ -2,8 +2,10 @@
 //!
 //! - [`apptainer`]: what the real Apptainer makes of our SIF files, beside its own;
 //! - [`deffiles`]: definition files into SIF files;
+//! - [`ecr`]: Amazon's registry: tokens, repositories, logins;
 //! - [`epilogues`]: what finishes an image;
 //! - [`farming`]: who builds what is missing: this machine, or jobs of a real Slurm;
+//! - [`fault_proxy`]: what kills the program after so many requests;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`bases`]: the images that a project makes to build on;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
@@ -13,6 +15,7 @@
 //! - [`installing`]: packages of build caches into install trees;
 //! - [`interruptions`]: killed runs, full disks;
 //! - [`publishing`]: SIF files in buckets and registries;
+//! - [`releases`]: many places, all of them or none;
 //! - [`relocation`]: packages that lie elsewhere than where they were built;
 //! - [`rooms`]: packages that are built in a sandbox, and their sources;
 //! - [`running`]: images that run;
@@ -30,14 +33,17 @@ mod building;
 mod caching;
 mod corpus;
 mod deffiles;
+mod ecr;
 mod epilogues;
 mod farming;
+mod fault_proxy;
 mod faults;
 mod installing;
 mod interruptions;
 mod layers;
 mod platforms;
 mod publishing;
+mod releases;
 mod relocation;
 mod rooms;
 mod running;

@@ -66,7 +66,8 @@ fn what_is_published_is_pulled_and_nothing_moves_twice() {
     setup
         .stage
         .write(definition, &format!("{text}\n# changed\n"));
-    let changed = setup.publish(&[]).ends(0).json();
+    setup.publish(&[]).ends(4).says("--replace");
+    let changed = setup.publish(&["--replace"]).ends(0).json();
     assert_eq!(changed["state"], "built", "{changed}");
     assert_eq!(setup.run(&pull).ends(0).json()["unchanged"], false);
     // One that was cut off is no reason to stop: it is replaced.
@@ -101,7 +102,8 @@ fn a_definition_file_is_published_where_sif_files_go() {
     setup
         .stage
         .write(definition, &format!("{text}    New one\n"));
-    let changed = setup.publish(&["storage"]).ends(0).json();
+    setup.publish(&["storage"]).ends(4).says("--replace");
+    let changed = setup.publish(&["storage", "--replace"]).ends(0).json();
     assert_eq!(changed["state"], "built", "{changed}");
     setup.run(&["pull", "storage"]).ends(0);
     let labels = setup.stage.run(&["sif", "inspect", "storage.sif"]).ends(0);

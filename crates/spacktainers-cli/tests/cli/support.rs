@@ -147,6 +147,13 @@ impl Stage {
             .env("CI", "true")
             .env("NO_COLOR", "1")
             .env_remove("SOURCE_DATE_EPOCH");
+        // The pipeline that runs the tests is not what the tests build.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CI_") || text.starts_with("GITHUB_") {
+                command.env_remove(&name);
+            }
+        }
         command
     }
 
@@ -215,6 +222,16 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts one, where the program is there.
     pub(crate) fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// One that lets in who has the token that moto's ECR gives: the name `AWS`, and a password of the account's.
+    pub(crate) fn start_like_ecr() -> Option<Self> {
+        // `htpasswd -nbB -C 4 AWS 123456789012-auth-token`
+        Self::with("AWS:$2b$04$izxBGbtBlycQePeEdTMU4O26WktYSfORepv.Fl/P1wPulhU13peC.\n")
+    }
+
+    fn with(passwords: &str) -> Option<Self> {
         if !has("docker-registry") {
             return None;
         }
@@ -225,10 +242,19 @@ impl Registry {
             .port();
         let address = format!("127.0.0.1:{port}");
         let config = folder.path().join("config.yml");
+        let file = folder.path().join("passwords");
+        fs::write(&file, passwords).expect("a file");
         let text = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
-            folder.path().join("data").display()
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n{}",
+            folder.path().join("data").display(),
+            match passwords {
+                "" => String::new(),
+                _ => format!(
+                    "auth: {{htpasswd: {{realm: ecr, path: {}}}}}\n",
+                    file.display()
+                ),
+            }
         );
         fs::write(&config, text).expect("a file");
         let child = Command::new("docker-registry")
@@ -309,6 +335,11 @@ impl Bucket {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
     }
 
     /// Tells a program where the server is, and who asks.

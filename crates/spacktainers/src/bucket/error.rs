@@ -49,6 +49,9 @@ pub enum BucketError {
         #[source]
         source: Cause,
     },
+    /// An answer that makes no sense, or none.
+    #[error("the bucket of `{0}` cannot be used: {1}")]
+    Answer(ObjectName, &'static str),
     /// There is no such object.
     #[error("there is no object `{0}`")]
     Missing(ObjectName),
@@ -92,9 +95,10 @@ impl BucketError {
     pub(super) fn failed(
         action: &'static str,
         object: &ObjectName,
-    ) -> impl FnOnce(object_store::Error) -> Self {
+    ) -> impl Fn(object_store::Error) -> Self {
         let object = object.clone();
         move |error| {
+            let object = object.clone();
             let text = chain(&error);
             let code = code(&text).to_owned();
             match &error {

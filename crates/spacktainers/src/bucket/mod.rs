@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! file ─► upload.rs    in parts, several at a time; what arrived is remembered, and a later run sends the rest
+//!         request.rs   which parts a bucket has; parts that it takes from another object of its own accord
 //!         head.rs      size and metadata: what an object was made from
 //! file ◄─ download.rs  continued where it broke off, verified, then renamed into place
 //! ```
@@ -17,6 +18,7 @@
 mod download;
 mod error;
 mod head;
+mod request;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -32,7 +34,7 @@ use crate::mirror::{Network, bucket_client};
 
 pub use error::BucketError;
 pub use head::ObjectFacts;
-pub use upload::{OnBytes, UploadFile};
+pub use upload::{OnBytes, StagedUpload, UploadFile};
 
 /// What buckets are opened with.
 #[derive(Debug, Clone)]
@@ -65,6 +67,7 @@ impl fmt::Display for ObjectName {
 pub struct Bucket {
     name: String,
     store: Arc<AmazonS3>,
+    network: Network,
 }
 
 impl Bucket {
@@ -80,6 +83,7 @@ impl Bucket {
         let client = bucket_client(&access.network, name, &access.environment).await?;
         Ok(Self {
             name: name.to_owned(),
+            network: access.network.clone(),
             store: Arc::new(client.ok_or_else(|| BucketError::NoCredentials(name.to_owned()))?),
         })
     }

@@ -59,13 +59,11 @@ pub fn debug_attachment(
             content,
         })
     });
-    Some(Attachment {
-        artifact_type: DEBUG_ARTIFACT.to_owned(),
-        blobs: blobs.collect(),
-        config: Some(AttachedBlob {
-            descriptor: image.config_descriptor,
-            content: Content::Memory(image.config.into()),
-        }),
-        annotations: labels.into_iter().collect(),
-    })
+    let mut attachment = Attachment::of_blobs(DEBUG_ARTIFACT, blobs.collect());
+    attachment.config = Some(AttachedBlob {
+        descriptor: image.config_descriptor,
+        content: Content::Memory(image.config.into()),
+    });
+    attachment.annotations = labels.into_iter().collect();
+    Some(attachment)
 }

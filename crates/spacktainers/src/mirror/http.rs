@@ -37,7 +37,7 @@ impl Network {
     }
 
     /// The client itself.
-    pub(super) fn client(&self) -> Result<Client, MirrorFault> {
+    pub(crate) fn client(&self) -> Result<Client, MirrorFault> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }

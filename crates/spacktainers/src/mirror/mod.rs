@@ -53,7 +53,7 @@ pub use http::{HttpMirror, Network};
 pub use location::{Location, LocationError};
 pub use retry::RetryPolicy;
 pub use retrying::Retrying;
-pub(crate) use s3::bucket_client;
+pub(crate) use s3::{bucket_client, chain};
 pub use s3_writer::S3Writer;
 pub use write::{
     OnBytes, PruneMirror, Put, SharedWriter, Versioned, When, WriteError, WriteFault, WriteMirror,

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, resolve_bucket_region};
+use object_store::aws::{
+    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, resolve_bucket_region,
+};
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{ClientOptions, RetryConfig};
@@ -102,6 +104,29 @@ pub(crate) async fn bucket_client(
 ) -> Result<Option<AmazonS3>, AwsError> {
     let aws = aws::settings(environment)?;
     writing_client(network, bucket, None, aws).await
+}
+
+/// Where credentials of AWS come from, for other services than S3.
+pub(crate) struct AwsChain {
+    pub(crate) credentials: AwsCredentialProvider,
+    /// The region, where the environment or the profile names one.
+    pub(crate) region: Option<String>,
+}
+
+/// The chain that `environment` begins; nothing where it leads to no credentials.
+pub(crate) async fn chain(
+    network: &Network,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<AwsChain>, AwsError> {
+    let mut aws = aws::settings(environment)?;
+    let region = aws.region.clone();
+    // No bucket is asked: without a region, the builder would ask for that of this one.
+    aws.region.get_or_insert_with(|| "us-east-1".to_owned());
+    let client = writing_client(network, "none", None, aws).await?;
+    Ok(client.map(|client| AwsChain {
+        credentials: client.credentials().clone(),
+        region,
+    }))
 }
 
 /// The same with what is known of AWS, at `endpoint` if there is one.

@@ -20,6 +20,7 @@ mod copied_files;
 mod deffile_faults;
 mod definition;
 mod discover;
+mod ecr_settings;
 mod farm_settings;
 mod finish;
 mod included;
@@ -43,6 +44,7 @@ pub use building_settings::{BuildingSettings, OwnBaseSettings, SourceMirror};
 pub(crate) use copied_files::for_spack;
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};
+pub use ecr_settings::EcrSettings;
 pub use farm_settings::FarmSettings;
 pub use finish::{CONTAINER_FILE, Finish};
 pub use included::{IncludedEnvironment, IncludedLock};
@@ -131,6 +133,13 @@ impl Project {
         spack
             .filter(|it| it.enabled && it.name == definition.name)
             .any(|it| it.platform() != definition.platform())
+    }
+
+    /// What tags of the container end in, by [`crate::publish::release::suffix`].
+    #[must_use]
+    pub fn tag_suffix(&self, definition: &Definition) -> &'static str {
+        let is_one_of_several = self.is_one_of_several(definition);
+        crate::publish::release::suffix(definition.architecture, is_one_of_several)
     }
 
     /// The containers that are switched on, of these names and this architecture; no names: all of them.

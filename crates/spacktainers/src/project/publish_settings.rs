@@ -9,6 +9,22 @@ use spack_format::yaml::{Node, Span};
 pub struct PublishSettings {
     /// Targets with `{name}`, `{version}` and `{arch}` for each container to fill in, and where each was written.
     pub targets: Vec<(String, Span)>,
+    /// The same for repositories that somebody has set up by hand: used only for what is built from the main branch, and
+    /// only where the repository exists. Docker Hub is used like this.
+    pub established: Vec<(String, Span)>,
+    /// The branch that releases are made from, where the CI system or `main` and `master` are not right.
+    pub main: Option<String>,
+    /// Whether versions may get other content.
+    pub replaces: bool,
+}
+
+impl PublishSettings {
+    /// The templates of all targets.
+    #[must_use]
+    pub fn templates(&self) -> Vec<String> {
+        let all = self.targets.iter().chain(&self.established);
+        all.map(|(text, _)| text.clone()).collect()
+    }
 }
 
 /// All of them, by name.
@@ -18,13 +34,21 @@ pub(super) fn read(root: &Node) -> BTreeMap<String, PublishSettings> {
         .into_iter()
         .flat_map(|it| it.iter())
         .map(|entry| {
-            let targets = entry.value.get("targets").and_then(Node::as_sequence);
-            let targets = targets
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|node| Some((node.as_str()?.to_owned(), node.span)));
+            let texts = |key: &str| {
+                let nodes = entry.value.get(key).and_then(Node::as_sequence);
+                nodes
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|node| Some((node.as_str()?.to_owned(), node.span)))
+                    .collect()
+            };
+            let main = entry.value.get("main").and_then(Node::as_str);
+            let replace = entry.value.get("replace").and_then(Node::as_bool);
             let settings = PublishSettings {
-                targets: targets.collect(),
+                targets: texts("targets"),
+                established: texts("established"),
+                main: main.map(str::to_owned),
+                replaces: replace.unwrap_or(false),
             };
             (entry.key.text.clone(), settings)
         })

@@ -8,6 +8,7 @@ use spack_format::yaml::shape::{self, Shape};
 use spack_format::yaml::{Node, SourceId, Span};
 
 use super::building_settings::BuildingSettings;
+use super::ecr_settings::EcrSettings;
 use super::farm_settings::FarmSettings;
 use super::publish_settings::{self, PublishSettings};
 use super::settings_shape::SETTINGS;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub sif_keys: Vec<(PathBuf, Span)>,
     /// `[publish.…]`, by environment.
     pub publish: BTreeMap<String, PublishSettings>,
+    /// `[ecr]`.
+    pub ecr: EcrSettings,
     /// `[spack]`.
     pub spack: SpackSettings,
     /// `[farm]`, `[[source_mirror]]`, `[base.builder]`, `[base.runtime]`.
@@ -128,6 +131,7 @@ impl Default for Settings {
             insecure: BTreeSet::new(),
             sif_keys: Vec::new(),
             publish: BTreeMap::new(),
+            ecr: EcrSettings::default(),
             spack: SpackSettings::default(),
             building: BuildingSettings::default(),
             farm: FarmSettings::default(),
@@ -185,6 +189,7 @@ impl Settings {
             limits: slim_settings::limits(&root),
             debian: root.at(&["base", "debian"]).and_then(debian),
             publish: publish_settings::read(&root),
+            ecr: EcrSettings::read(&root),
             sif_keys: root
                 .at(&["sif", "keys"])
                 .map(|node| files(node, folder))
@@ -472,6 +477,13 @@ mod tests {
             insecure = ["registry.lan:5000"]
             [publish.staging]
             targets = ["docker://registry.lan:5000/{name}:{version}", "s3://sif/{name}.sif"]
+            established = ["docker://docker.io/lab/{name}"]
+            main = "develop"
+            replace = true
+            [ecr]
+            hosts = ["ecr.lan"]
+            create = true
+            tags = { team = "hpc" }
         "#;
         let (settings, faults) = parse(text);
         assert_eq!(faults, Vec::<String>::new());
@@ -495,6 +507,12 @@ mod tests {
             settings.publish["staging"].targets[1].0,
             "s3://sif/{name}.sif"
         );
+        let staging = &settings.publish["staging"];
+        assert_eq!(staging.established[0].0, "docker://docker.io/lab/{name}");
+        assert_eq!(staging.main.as_deref(), Some("develop"));
+        assert!(staging.replaces);
+        assert!(settings.ecr.create && settings.ecr.hosts.contains("ecr.lan"));
+        assert_eq!(settings.ecr.repository.tags["team"], "hpc");
         assert_eq!(
             settings.architecture(BaseArchitecture::Arm64),
             ArchitectureSettings::default()

@@ -36,6 +36,7 @@ pub(super) static SETTINGS: MapShape = closed(
         key("base", Shape::Map(&BASE)),
         key("registry", Shape::Map(&REGISTRY)),
         key("publish", Shape::Map(&PUBLISH)),
+        key("ecr", Shape::Map(&ECR)),
         key("sif", Shape::Map(&SIF)),
         key("spack", Shape::Map(&SPACK)),
         key("farm", Shape::Map(&FARM)),
@@ -157,11 +158,30 @@ static PUBLISH: MapShape = MapShape {
 
 static ENVIRONMENT: MapShape = closed(
     "`[publish.…]`",
-    &[required(
-        "targets",
-        Shape::List(&Shape::Text(&PUBLISH_TARGET)),
-    )],
+    &[
+        required("targets", Shape::List(&Shape::Text(&PUBLISH_TARGET))),
+        key("established", Shape::List(&Shape::Text(&PUBLISH_TARGET))),
+        key("main", Shape::String),
+        key("replace", Shape::Boolean),
+    ],
 );
+
+static ECR: MapShape = closed(
+    "`[ecr]`",
+    &[
+        key("hosts", STRINGS),
+        key("create", Shape::Boolean),
+        key("immutable", Shape::Boolean),
+        key("scan_on_push", Shape::Boolean),
+        key("tags", Shape::Map(&ECR_TAGS)),
+    ],
+);
+
+static ECR_TAGS: MapShape = MapShape {
+    name: "`[ecr.tags]`",
+    keys: &[],
+    others: Others::Named(Shape::String),
+};
 
 static MIRROR: MapShape = closed(
     "`[[mirror]]`",
@@ -311,7 +331,7 @@ static PUBLISH_TARGET: TextShape = TextShape {
         Err(error) => Err(whole(
             text,
             &error.to_string(),
-            "`{name}`, `{version}` and `{arch}` are filled in by each container: `docker://HOST/{name}:{version}`",
+            "`{name}`, `{version}`, `{tag}` and `{arch}` are filled in by each container: `docker://HOST/{name}`",
         )),
     },
 };

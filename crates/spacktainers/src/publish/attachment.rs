@@ -31,7 +31,8 @@ use super::registry::push_blobs;
 use super::{PublishContext, PublishError, Receipt, Target};
 use crate::content::Content;
 use crate::registry::{
-    ReferrerListing, RegistryError, add_referrer, fallback_tag, referrer_descriptor,
+    ManifestKey, ReferrerListing, RegistryError, Repository, add_referrer, fallback_tag,
+    referrer_descriptor,
 };
 
 /// The empty config of artifacts that have none.
@@ -48,6 +49,10 @@ pub struct Attachment {
     pub blobs: Vec<AttachedBlob>,
     /// Annotations of the manifest; they show in lists of referrers.
     pub annotations: BTreeMap<String, String>,
+    /// A tag under which it is found too, for readers that know no referrers: cosign and its like look for signatures so.
+    pub tag: Option<String>,
+    /// The manifest as somebody else wrote it; it is passed on byte for byte, so that its digest stays.
+    original: Option<Vec<u8>>,
 }
 
 /// One blob of an attachment.
@@ -82,17 +87,48 @@ impl Attachment {
     /// One blob without config and annotations.
     #[must_use]
     pub fn new(artifact_type: &str, blob: AttachedBlob) -> Self {
+        Self::of_blobs(artifact_type, vec![blob])
+    }
+
+    /// The same of several blobs.
+    #[must_use]
+    pub fn of_blobs(artifact_type: &str, blobs: Vec<AttachedBlob>) -> Self {
         Self {
             artifact_type: artifact_type.to_owned(),
             config: None,
-            blobs: vec![blob],
+            blobs,
             annotations: BTreeMap::new(),
+            tag: None,
+            original: None,
+        }
+    }
+
+    /// One that is attached somewhere already, with the very bytes of its manifest.
+    pub(super) fn verbatim(
+        manifest: &ImageManifest,
+        original: Vec<u8>,
+        config: AttachedBlob,
+        blobs: Vec<AttachedBlob>,
+    ) -> Self {
+        let of_config = || manifest.config.media_type.clone();
+        Self {
+            artifact_type: manifest.artifact_type.clone().unwrap_or_else(of_config),
+            config: Some(config),
+            blobs,
+            annotations: manifest.annotations.clone(),
+            tag: None,
+            original: Some(original),
         }
     }
 
     /// The manifest of this attachment to `subject`.
     #[must_use]
     pub fn manifest(&self, subject: &Descriptor) -> ImageManifest {
+        if let Some(original) = &self.original
+            && let Ok(manifest) = ImageManifest::parse(original)
+        {
+            return manifest;
+        }
         let empty = || Descriptor::of(media_type::EMPTY_JSON, EMPTY);
         let config = self.config.as_ref().map(|it| it.descriptor.clone());
         let mut layers: Vec<Descriptor> = self
@@ -119,7 +155,14 @@ impl Attachment {
     /// How lists of referrers name this attachment to `subject`; its digest is known before anything is sent.
     #[must_use]
     pub fn descriptor(&self, subject: &Descriptor) -> Descriptor {
-        referrer_descriptor(&self.manifest(subject))
+        let manifest = self.manifest(subject);
+        referrer_descriptor(&manifest, &self.bytes(&manifest))
+    }
+
+    /// The bytes of its manifest.
+    fn bytes(&self, manifest: &ImageManifest) -> Vec<u8> {
+        let original = self.original.clone();
+        original.unwrap_or_else(|| manifest.to_json())
     }
 }
 
@@ -148,6 +191,8 @@ pub async fn attach(
     context: &PublishContext,
 ) -> Result<Attached, PublishError> {
     let manifest = attachment.manifest(subject);
+    let bytes = attachment.bytes(&manifest);
+    let entry = referrer_descriptor(&manifest, &bytes);
     let empty = Content::Memory(EMPTY.into());
     let mut contents = vec![(
         &manifest.config,
@@ -173,8 +218,14 @@ pub async fn attach(
             let receipt = Receipt::nothing(target);
             let receipt =
                 push_blobs(&blobs, &repository, target, context, receipt, &|_, _| {}).await?;
-            let put = repository.put_referrer(&subject.digest, &manifest).await;
+            let put = repository
+                .put_referrer(&subject.digest, &entry, bytes)
+                .await;
             let put = put.map_err(&refused)?;
+            if let Some(tag) = &attachment.tag {
+                let tagged = add_under_tag(tag, &manifest, &repository).await;
+                tagged.map_err(&refused)?;
+            }
             let of_manifest = if put.unchanged {
                 0
             } else {
@@ -197,10 +248,13 @@ pub async fn attach(
                 }
             }
             let (root, subject) = (directory.clone(), subject.digest);
-            let descriptor = referrer_descriptor(&manifest);
-            let (entry, bytes) = (descriptor.clone(), manifest.to_json());
+            let descriptor = entry.clone();
+            let tag = attachment.tag.clone();
             let changed = blocking(target, move || {
                 write_small_blob(&root, &bytes)?;
+                if let Some(tag) = &tag {
+                    name_in_layout(&root, tag, &entry)?;
+                }
                 list_in_layout(&root, &subject, &entry)
             })
             .await?;
@@ -294,6 +348,53 @@ pub async fn read_attachment(
         }
         _ => Err(PublishError::NoAttachments(Box::new(target.clone()))),
     }
+}
+
+/// Lets a tag name the manifest too. What others put there, as a second signature of the same image, stays: its layers come
+/// before ours. [sigstore/cosign `specs/SIGNATURE_SPEC.md`, "Tag-based Discovery"]
+async fn add_under_tag(
+    tag: &str,
+    manifest: &ImageManifest,
+    repository: &Repository,
+) -> Result<(), RegistryError> {
+    let key = ManifestKey::Tag(tag.to_owned());
+    let found = repository.manifest(key.clone()).await?;
+    let there = found.and_then(|it| ImageManifest::parse(&it.bytes).ok());
+    let wanted = match there {
+        None => manifest.clone(),
+        Some(mut there) => {
+            let is_there = |it: &&Descriptor| {
+                let same = |other: &Descriptor| {
+                    other.digest == it.digest && other.annotations == it.annotations
+                };
+                there.layers.iter().any(same)
+            };
+            let ours = manifest.layers.iter().filter(|it| !is_there(it));
+            let ours: Vec<Descriptor> = ours.cloned().collect();
+            if ours.is_empty() {
+                return Ok(());
+            }
+            there.layers.extend(ours);
+            there.subject = None;
+            there
+        }
+    };
+    repository
+        .put_manifest(key, media_type::IMAGE_MANIFEST, wanted.to_json())
+        .await
+}
+
+/// The same in a layout, where the name is this manifest's alone.
+fn name_in_layout(root: &Path, tag: &str, manifest: &Descriptor) -> Result<bool, PublishError> {
+    let mut named = manifest.clone();
+    // What lists of referrers say is not repeated there.
+    named.annotations.clear();
+    change_index(root, |before| {
+        layout::set_reference(before, Some(tag), &named).map_err(|source| PublishError::Layout {
+            path: root.join(layout::INDEX_FILE),
+            source,
+        })
+    })
 }
 
 fn parse(bytes: &[u8], target: &Target) -> Result<ImageManifest, PublishError> {

@@ -183,6 +183,11 @@ impl<'a> OnceMade<'a> {
         made.await.cloned()
     }
 
+    /// Where it lies, if it has been written.
+    pub(super) fn path(&self) -> Option<std::path::PathBuf> {
+        self.made.get().map(|made| made.file.path().to_owned())
+    }
+
     async fn make(
         &self,
         target: &Target,

@@ -12,6 +12,8 @@
 //! Start at [`publish`] and [`Target`]; [`existing`] reads back what a target holds, and [`send_ahead`] brings layers to
 //! registries while the image is still being finished. What is about an image is attached to it by [`attach`].
 //!
+//! To many places at once, all or none: [`release`].
+//!
 //! Guaranteed:
 //! - one receipt or one reason for every target, in the order given; one that fails does not stop
 //!   the others;
@@ -35,6 +37,7 @@ mod oras;
 mod progress;
 mod receipt;
 mod registry;
+pub mod release;
 mod sif;
 mod target;
 mod template;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use oci_format::json::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES};
 use oci_format::{
-    Descriptor, ImageConfig, ImageIndex, ImageManifest, JsonError, Manifest, Platform, layout,
-    media_type,
+    Descriptor, Digest, ImageConfig, ImageIndex, ImageManifest, JsonError, Manifest, Platform,
+    layout, media_type,
 };
 
 use super::layout::read_bounded;
@@ -52,7 +52,64 @@ enum Wanted {
     Index(Vec<u8>),
 }
 
+/// What a name means to those who run what an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing: there is no such name, or only images for other platforms under it.
+    Nothing,
+    /// This image.
+    Image(Digest),
+    /// Something that is no image.
+    Other(Digest),
+}
+
 impl Naming {
+    /// What an image that a repository has wants; nothing if it is no image.
+    pub(super) async fn of_stored(
+        stored: &FetchedManifest,
+        repository: &Repository,
+        context: &PublishContext,
+    ) -> Result<Option<Self>, RegistryError> {
+        let found = FetchedManifest {
+            descriptor: stored.descriptor.clone(),
+            bytes: stored.bytes.clone(),
+        };
+        Ok(match held(Some(found), repository).await? {
+            Held::Image(mut image, platform) => {
+                image.platform = platform;
+                Some(Self {
+                    image,
+                    is_one_of_several: context.is_one_of_several,
+                })
+            }
+            Held::Nothing | Held::Index(_) => None,
+        })
+    }
+
+    /// What `tag` means to those who run what the image is for.
+    pub(super) async fn meaning(
+        &self,
+        repository: &Repository,
+        tag: &ManifestKey,
+    ) -> Result<Meaning, RegistryError> {
+        let Some(found) = repository.manifest(tag.clone()).await? else {
+            return Ok(Meaning::Nothing);
+        };
+        let digest = found.descriptor.digest;
+        let ours = self.image.platform.as_ref();
+        Ok(match (held(Some(found), repository).await?, ours) {
+            (Held::Nothing, _) => Meaning::Other(digest),
+            (Held::Image(..), None) => Meaning::Image(digest),
+            (Held::Image(_, Some(its)), Some(ours)) if !is_for(&its, ours) => Meaning::Nothing,
+            (Held::Image(..), Some(_)) => Meaning::Image(digest),
+            (Held::Index(_), None) => Meaning::Other(digest),
+            (Held::Index(index), Some(ours)) => match index.entry(ours) {
+                Some(entry) => Meaning::Image(entry.digest),
+                None => Meaning::Nothing,
+            },
+        })
+    }
+
     /// What `image` wants, whose config says what it runs on.
     pub(super) fn of(image: &Image, context: &PublishContext) -> Self {
         let mut descriptor = image.manifest_descriptor.clone();
@@ -219,7 +276,7 @@ fn held_in_layout(root: &Path, named: Descriptor) -> Result<Held, PublishError> 
     let read = |descriptor: &Descriptor, limit| {
         let path = root.join(layout::blob_path(&descriptor.digest));
         let bytes = read_bounded(&path, limit).map_err(PublishError::io("read", &path))?;
-        let is_whole = |bytes: &Vec<u8>| oci_format::Digest::of(bytes) == descriptor.digest;
+        let is_whole = |bytes: &Vec<u8>| Digest::of(bytes) == descriptor.digest;
         Ok::<_, PublishError>(bytes.filter(is_whole))
     };
     let bytes = read(&named, MAX_MANIFEST_BYTES)?;

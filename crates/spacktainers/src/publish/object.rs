@@ -8,13 +8,17 @@
 //! ```
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
+use oci_format::Digest;
+
 use super::has_sif::Found;
-use super::made_sif::{OnceMade, warn};
+use super::made_sif::{MadeSif, OnceMade, warn};
 use super::progress::Task;
+use super::release::SifSource;
 use super::{PublishContext, PublishError, Receipt, Target};
-use crate::bucket::{Bucket, BucketError, ObjectName, UploadFile};
+use crate::bucket::{Bucket, BucketError, ObjectName, StagedUpload, UploadFile};
 use crate::event::TaskKind;
 use crate::sif::SifFacts;
 
@@ -58,6 +62,61 @@ pub(super) async fn send(
         found.tell(&mut receipt);
         return Ok(receipt);
     }
+    let staged = stage(once, target, object, &bucket, context).await?;
+    commit(staged, target, object, &bucket, &mut receipt, context).await?;
+    Ok(receipt)
+}
+
+/// A SIF file whose bytes are in the bucket, and whose object does not show it yet.
+pub(super) struct Staged {
+    upload: StagedUpload,
+    size: u64,
+    file: Digest,
+    tree: Option<Digest>,
+    /// The file on this machine, if it was written here.
+    made: Option<Arc<MadeSif>>,
+    task: Task,
+}
+
+/// Lets the bucket's service copy a SIF file from elsewhere in it, all but the last request.
+pub(super) async fn stage_copy(
+    source: &SifSource,
+    target: &Target,
+    object: &ObjectName,
+    bucket: &Bucket,
+    context: &PublishContext,
+) -> Result<Staged, PublishError> {
+    let label = target.to_string();
+    let task = Task::start(&context.reporter, TaskKind::Upload, label, source.size);
+    let file = UploadFile {
+        path: Path::new(""),
+        size: source.size,
+        digest: source.file,
+        metadata: &source.metadata,
+        content_type: CONTENT_TYPE,
+        jobs: context.jobs,
+        on_bytes: Arc::new(task.advance()),
+    };
+    let staged = bucket.stage_copy(&object.key, &file, &source.object, &context.cache);
+    let upload = staged.await.map_err(PublishError::bucket(target))?;
+    Ok(Staged {
+        upload,
+        size: source.size,
+        file: source.file,
+        tree: source.facts.tree,
+        made: None,
+        task,
+    })
+}
+
+/// Writes the file and brings it to the bucket, all but the last request.
+pub(super) async fn stage(
+    once: &OnceMade<'_>,
+    target: &Target,
+    object: &ObjectName,
+    bucket: &Bucket,
+    context: &PublishContext,
+) -> Result<Staged, PublishError> {
     let made = once.get(target, context).await?;
     let task = Task::start(
         &context.reporter,
@@ -78,19 +137,55 @@ pub(super) async fn send(
             .min(NonZeroUsize::new(MOST_PARTS).unwrap_or(NonZeroUsize::MIN)),
         on_bytes: Arc::new(task.advance()),
     };
-    let sent = bucket.upload(&object.key, file, &context.cache).await;
-    let sent = sent.map_err(&refused)?;
+    let staged = bucket.stage(&object.key, &file, &context.cache).await;
+    let upload = staged.map_err(PublishError::bucket(target))?;
+    Ok(Staged {
+        upload,
+        size: made.size,
+        file: made.digest,
+        tree: made.facts.tree,
+        made: Some(made),
+        task,
+    })
+}
+
+/// Sends the last request, and looks whether the object is ours.
+pub(super) async fn commit(
+    staged: Staged,
+    target: &Target,
+    object: &ObjectName,
+    bucket: &Bucket,
+    receipt: &mut Receipt,
+    context: &PublishContext,
+) -> Result<(), PublishError> {
+    let refused = PublishError::bucket(target);
+    let Staged {
+        upload,
+        size,
+        file,
+        tree,
+        made,
+        task,
+    } = staged;
+    let sent = match bucket.commit(upload, &context.cache).await {
+        Ok(sent) => sent,
+        // The upload is gone: it may have become the object, and only the answer was lost.
+        Err(BucketError::Overwritten(_)) => 0,
+        Err(error) => return Err(refused(error)),
+    };
     let now = bucket.head(&object.key).await.map_err(&refused)?;
     let is_ours = now.is_some_and(|now| {
-        now.size == made.size && SifFacts::from_metadata(&now.metadata).file == Some(made.digest)
+        now.size == size && SifFacts::from_metadata(&now.metadata).file == Some(file)
     });
     if !is_ours {
         return Err(refused(BucketError::Overwritten(object.clone())));
     }
     task.finish();
-    warn(target, &made.summary, context);
+    if let Some(made) = made {
+        warn(target, &made.summary, context);
+    }
     receipt.sent(sent);
-    receipt.bytes_reused += made.size - sent;
-    receipt.tree = made.facts.tree;
-    Ok(receipt)
+    receipt.bytes_reused += size.saturating_sub(sent);
+    receipt.tree = tree;
+    Ok(())
 }

@@ -97,6 +97,23 @@ pub(super) async fn push(
         found.tell(&mut receipt);
         return Ok(receipt);
     }
+    let bytes = bring(once, target, reference, &repository, &mut receipt, context).await?;
+    let tag = ManifestKey::from(reference);
+    let put = repository.put_manifest(tag, media_type::IMAGE_MANIFEST, bytes);
+    put.await.map_err(&refused)?;
+    Ok(receipt)
+}
+
+/// Brings the file and its config to the repository; gives the manifest, which is not put yet.
+pub(super) async fn bring(
+    once: &OnceMade<'_>,
+    target: &Target,
+    reference: &Reference,
+    repository: &Repository,
+    receipt: &mut Receipt,
+    context: &PublishContext,
+) -> Result<Vec<u8>, PublishError> {
+    let refused = PublishError::registry(target);
     let made = once.get(target, context).await?;
     let config = Descriptor::of(SIF_CONFIG, CONFIG);
     let mut file = Descriptor::new(SIF_LAYER, made.digest, made.size);
@@ -137,13 +154,10 @@ pub(super) async fn push(
         bytes.len() as u64 <= MAX_MANIFEST_BYTES,
         "a few annotations"
     );
-    let tag = ManifestKey::from(reference);
-    let put = repository.put_manifest(tag, media_type::IMAGE_MANIFEST, bytes.clone());
-    put.await.map_err(&refused)?;
     warn(target, &made.summary, context);
     receipt.bytes_sent += bytes.len() as u64;
     receipt.tree = made.facts.tree;
-    Ok(receipt)
+    Ok(bytes)
 }
 
 /// The name that `apptainer pull` would give the file.

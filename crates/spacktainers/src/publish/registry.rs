@@ -22,7 +22,7 @@ use super::{PublishContext, PublishError, Receipt, Target};
 use crate::registry::{ManifestKey, Mount, RegistryError, Repository, Upload};
 
 /// Questions that are asked at once: they are small, and each costs a round trip.
-const QUESTIONS: usize = 16;
+pub(super) const QUESTIONS: usize = 16;
 
 /// Pushes the image under the reference's tag.
 pub(super) async fn push(

@@ -11,6 +11,8 @@ pub struct Placeholders<'a> {
     pub platform: &'a str,
     /// `{version}`; characters that no tag can have become `-`.
     pub version: &'a str,
+    /// `{tag}`: what [`crate::publish::release::tag`] makes of the version and the branch.
+    pub tag: &'a str,
 }
 
 impl Placeholders<'_> {
@@ -29,6 +31,7 @@ impl Placeholders<'_> {
             .replace("{name}", self.name)
             .replace("{arch}", self.platform)
             .replace("{version}", &version)
+            .replace("{tag}", self.tag)
             .parse()
     }
 }
@@ -42,6 +45,7 @@ pub fn check_template(template: &str) -> Result<(), TargetError> {
         name: "name",
         platform: "amd64",
         version: "1.0",
+        tag: "1.0",
     };
     sample.fill(template).map(drop)
 }
@@ -56,6 +60,7 @@ mod tests {
             name: "hdf5",
             platform: "arm64",
             version: "git.abc=1.14",
+            tag: "1.14__x",
         };
         let target = of
             .fill("docker://host:5000/{name}-{arch}:{version}")
@@ -64,6 +69,8 @@ mod tests {
             target.to_string(),
             "docker://host:5000/hdf5-arm64:git.abc-1.14"
         );
+        let object = of.fill("s3://bucket/{name}__{tag}.sif").unwrap();
+        assert_eq!(object.to_string(), "s3://bucket/hdf5__1.14__x.sif");
         assert!(check_template("s3://bucket/{name}__{version}.sif").is_ok());
         assert!(check_template("ftp://host/{name}").is_err());
     }

@@ -72,6 +72,12 @@ impl RegistryClient {
         }
     }
 
+    /// Who we are, where registries ask.
+    #[must_use]
+    pub fn credentials(&self) -> &CredentialStore {
+        &self.shared.settings.credentials
+    }
+
     /// The repository that `reference` names, for reading.
     ///
     /// # Errors

@@ -56,6 +56,24 @@ impl Repository {
         })
     }
 
+    /// Whether there is such a repository, as far as we may know: one that nobody has made, or that we may not read, is none.
+    ///
+    /// # Errors
+    /// When the registry fails.
+    pub async fn exists(&self) -> Result<bool, RegistryError> {
+        let url = self.url("tags/list?n=1")?;
+        let response = match self.send(&Message::new(Method::GET, url)).await {
+            Ok(response) => response,
+            Err(RegistryError::Unauthorized { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match response.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(false),
+            _ => Err(refusal(response).await),
+        }
+    }
+
     /// What names `digest` as its subject: signatures, SBOMs, provenance.
     ///
     /// Where the registry keeps no list of referrers, or an empty one, the index under the tag `sha256-<digest>` is read,

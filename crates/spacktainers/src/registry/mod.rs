@@ -10,6 +10,7 @@
 //!        upload.rs          blobs: head, mount, send in one request or in chunks, resumed by asking
 //!        request.rs         one HTTP exchange with login, retries and redirects
 //! auth/                     challenges, tokens, credentials and their helpers
+//! ecr/                      Amazon's registry: tokens by the AWS chain, repositories
 //! ```
 //!
 //! Start at [`RegistryClient::repository`].
@@ -29,6 +30,7 @@
 pub mod auth;
 mod client;
 mod download;
+pub mod ecr;
 mod error;
 mod feed;
 mod http;

@@ -61,14 +61,13 @@ pub fn fallback_tag(subject: &Digest) -> String {
     format!("sha256-{}", subject.hex())
 }
 
-/// The entry for `manifest` in lists of referrers.
+/// The entry for `manifest`, whose bytes are `bytes`, in lists of referrers.
 ///
 /// The artifact's type is that of the config where the manifest names none, and annotations are copied: the distribution
 /// specification asks registries, and clients that keep the fallback tag, for both.
 #[must_use]
-pub fn referrer_descriptor(manifest: &ImageManifest) -> Descriptor {
-    let bytes = manifest.to_json();
-    let mut descriptor = Descriptor::of(media_type::IMAGE_MANIFEST, &bytes);
+pub fn referrer_descriptor(manifest: &ImageManifest, bytes: &[u8]) -> Descriptor {
+    let mut descriptor = Descriptor::of(media_type::IMAGE_MANIFEST, bytes);
     let of_config = || manifest.config.media_type.clone();
     descriptor.artifact_type = Some(manifest.artifact_type.clone().unwrap_or_else(of_config));
     descriptor.annotations.clone_from(&manifest.annotations);
@@ -76,20 +75,22 @@ pub fn referrer_descriptor(manifest: &ImageManifest) -> Descriptor {
 }
 
 impl Repository {
-    /// Stores `manifest`, which is about `subject`, and sees to it that readers find it. Its blobs must be there.
+    /// Stores the manifest `bytes`, which is about `subject` and is listed as `entry` ([`referrer_descriptor`]), and sees to it that
+    /// readers find it. Its blobs must be there.
     ///
     /// # Errors
     /// When the registry fails or refuses, when it lists the referrer nowhere, or when others keep replacing the fallback tag.
     pub async fn put_referrer(
         &self,
         subject: &Digest,
-        manifest: &ImageManifest,
+        entry: &Descriptor,
+        bytes: Vec<u8>,
     ) -> Result<PutReferrer, RegistryError> {
-        let descriptor = referrer_descriptor(manifest);
+        let descriptor = entry.clone();
         let mut unchanged = self.manifest_head(descriptor.digest).await?.is_some();
         if !unchanged {
             let key = ManifestKey::Digest(descriptor.digest);
-            self.put_manifest(key, media_type::IMAGE_MANIFEST, manifest.to_json())
+            self.put_manifest(key, media_type::IMAGE_MANIFEST, bytes)
                 .await?;
         }
         let is_listed = |list: &[Descriptor]| list.iter().any(|it| it.digest == descriptor.digest);
@@ -256,14 +257,14 @@ mod tests {
         let config = Descriptor::of("application/vnd.example.config", b"{}");
         let mut manifest = ImageManifest::new(config, Vec::new());
         manifest.annotations.insert("k".into(), "v".into());
-        let entry = referrer_descriptor(&manifest);
+        let entry = referrer_descriptor(&manifest, &manifest.to_json());
         assert_eq!(
             entry.artifact_type.as_deref(),
             Some("application/vnd.example.config")
         );
         assert_eq!(entry.annotations["k"], "v");
         manifest.artifact_type = Some("text/x".into());
-        let named = referrer_descriptor(&manifest);
+        let named = referrer_descriptor(&manifest, &manifest.to_json());
         assert_eq!(named.artifact_type.as_deref(), Some("text/x"));
 
         let bare = Descriptor::new(media_type::IMAGE_MANIFEST, entry.digest, entry.size);

@@ -137,7 +137,7 @@ fn answer(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> (u16, S
         {
             told = format!("OCI-Subject: {}\r\n", subject.digest);
             let list = state.referrers.entry(subject.digest).or_default();
-            list.push(referrer_descriptor(&manifest));
+            list.push(referrer_descriptor(&manifest, &body));
         }
         state.manifests.insert(name.to_owned(), body);
         return (201, told, Vec::new());

@@ -13,5 +13,6 @@ mod peers;
 mod proxy;
 mod push;
 mod referrers;
+mod releases;
 mod sample;
 mod server;

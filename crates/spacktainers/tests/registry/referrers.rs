@@ -38,10 +38,8 @@ async fn goes_round(target: &Target, context: &PublishContext, listing: Option<R
     let again = attach(target, &subject, &note("one"), context).await;
     let again = again.expect("attaches");
     assert!(again.unchanged && again.bytes_sent == 0, "{again:?}");
-    let bare = Attachment {
-        blobs: Vec::new(),
-        ..note("")
-    };
+    let mut bare = note("");
+    bare.blobs.clear();
     let second = attach(target, &subject, &bare, context)
         .await
         .expect("attaches");

@@ -94,7 +94,7 @@ fn build(args: &BaseBuildArgs, context: &Context) -> Result<Exit, Failure> {
         }
         Ok(outcomes
             .iter()
-            .map(outcome_exit)
+            .map(|it| outcome_exit(it.as_ref()))
             .max()
             .unwrap_or(Exit::Done))
     })
@@ -148,6 +148,7 @@ fn targets(
         name: image.as_str(),
         platform: architecture.as_str(),
         version: version.get(..VERSION_DIGITS).unwrap_or(&version),
+        tag: version.get(..VERSION_DIGITS).unwrap_or(&version),
     };
     let fill = |template: &String| {
         placeholders.fill(template).map_err(|error| {

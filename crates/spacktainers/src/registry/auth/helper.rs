@@ -32,6 +32,14 @@ pub enum CredentialError {
         /// Why.
         source: io::Error,
     },
+    /// A credential file that cannot be written.
+    #[error("cannot write the credentials to `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A credential file that is not what it should be.
     #[error("`{}` is not a credential file", path.display())]
     Malformed {
@@ -48,6 +56,9 @@ pub enum CredentialError {
         /// Whose entry.
         registry: String,
     },
+    /// AWS gives no token for its registry.
+    #[error(transparent)]
+    Ecr(#[from] crate::registry::ecr::EcrError),
     /// A helper that cannot be run.
     #[error(
         "cannot run the credential helper `{program}`: install it, or take it out of the credential file"

@@ -13,6 +13,7 @@
 mod challenge;
 mod credentials;
 mod helper;
+mod login;
 mod store;
 mod token;
 
@@ -29,6 +30,7 @@ use challenge::Challenge;
 
 pub use credentials::Credential;
 pub use helper::CredentialError;
+pub use login::log_in;
 pub use store::CredentialStore;
 
 /// What a request may need to do; a token is good for one such set.

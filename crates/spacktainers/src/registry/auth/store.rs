@@ -10,6 +10,7 @@ use oci_format::reference::DEFAULT_REGISTRY;
 use super::credentials::{AuthFile, Offer};
 use super::helper;
 use super::{Credential, CredentialError};
+use crate::registry::ecr::EcrAccess;
 
 /// The most bytes of a credential file that we read.
 const MAX_FILE: u64 = 4 << 20;
@@ -20,6 +21,7 @@ const MAX_FILE: u64 = 4 << 20;
 pub struct CredentialStore {
     given: BTreeMap<String, Credential>,
     files: Vec<PathBuf>,
+    ecr: Option<EcrAccess>,
 }
 
 impl CredentialStore {
@@ -82,19 +84,41 @@ impl CredentialStore {
         self.given.insert(registry.to_owned(), credential);
     }
 
+    /// Asks AWS for tokens of its registries, before files are searched: tokens in files are good for twelve hours, and
+    /// are often older.
+    #[must_use]
+    pub fn with_ecr(mut self, ecr: EcrAccess) -> Self {
+        self.ecr = Some(ecr);
+        self
+    }
+
+    /// The way to ECR, if there is one.
+    #[must_use]
+    pub fn ecr(&self) -> Option<&EcrAccess> {
+        self.ecr.as_ref()
+    }
+
     /// Searches `file` after those already known.
     pub fn add_file(&mut self, file: impl Into<PathBuf>) {
         self.files.push(file.into());
     }
 
     /// The credential for `repository` of `registry`, if there is any.
-    pub(super) async fn find(
+    ///
+    /// # Errors
+    /// When there are credentials that cannot be used.
+    pub async fn find(
         &self,
         registry: &str,
         repository: &str,
     ) -> Result<Option<Credential>, CredentialError> {
         if let Some(credential) = self.given.get(registry) {
             return Ok(Some(credential.clone()));
+        }
+        if let Some(ecr) = &self.ecr
+            && let Some(token) = ecr.token(registry).await?
+        {
+            return Ok(Some(token));
         }
         for path in &self.files {
             let Some(file) = read(path)? else {

@@ -76,7 +76,8 @@ pub(crate) enum Command {
     /// Brings a container here as a SIF file, if there is a newer one
     Pull(PullArgs),
     /// Prints, or runs, what somebody has to type to get a published container
-    PullCommand(PullCommandArgs),
+    #[command(name = "pull-command")]
+    HowToPull(PullCommandArgs),
     /// Hands the credentials that are found for a registry to Podman, Docker and Apptainer
     Login(LoginArgs),
     /// Shows what a failed build left behind

@@ -59,7 +59,7 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Publish(args) => publish::run(args, context),
         Command::Promote(args) => promote::run(args, context),
         Command::Pull(args) => pull::run(args, context),
-        Command::PullCommand(args) => pull_command::run(args, context),
+        Command::HowToPull(args) => pull_command::run(args, context),
         Command::Login(args) => login::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Run(args) => run::run(args, context),

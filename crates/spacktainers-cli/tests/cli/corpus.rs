@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -340,6 +341,7 @@ fn specs_from_real_locks_become_what_spack_makes_of_them() {
         return;
     };
     let (mut same, mut equal, mut all) = (0, 0, 0);
+    let mut differences = String::new();
     for (it, answer) in drawn.iter().zip(&answers) {
         let text = fs::read_to_string(it.folder.join("spack.lock")).expect("a lock");
         let lock = SpackLockfile::parse(&text).expect("a lock");
@@ -351,23 +353,22 @@ fn specs_from_real_locks_become_what_spack_makes_of_them() {
             it.name
         );
         assert_eq!(answer["error"], Json::Null, "{}", it.name);
-        for root in &lock.roots {
+        // A hash leaves no choice.
+        for root in lock.roots.iter().filter(|it| !it.spec.starts_with('/')) {
             let spec = lock.specs.get(&root.hash).expect("it is there");
             let theirs = &answer["roots"][&root.spec];
             all += 1;
             same += usize::from(theirs["version"] == json!(spec.version));
             equal += usize::from(theirs["hash"] == json!(spec.hash));
             if theirs["version"] != json!(spec.version) {
-                eprintln!(
-                    "{}: `{}` is {} here, {theirs} there",
+                differences.push_str(&format!(
+                    "\n{}: `{}` is {} here, {theirs} there",
                     it.name, root.spec, spec.version
-                );
+                ));
             }
         }
     }
-    eprintln!("{all} specs: {same} versions and {equal} hashes are the same");
-    assert!(
-        same * 100 >= all * 95,
-        "{same} of {all} versions are the same"
-    );
+    let told = format!("{all} specs: {same} versions and {equal} hashes are the same{differences}");
+    let _ = writeln!(std::io::stderr(), "{told}");
+    assert!(same * 100 >= all * 95, "{told}");
 }

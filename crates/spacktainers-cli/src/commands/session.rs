@@ -162,9 +162,9 @@ impl Session {
 
     /// What images to run are found with: of those for `architecture`, the best for this machine's processor.
     pub(super) fn base_to_run(&self, architecture: BaseArchitecture) -> BaseContext {
-        let mut base = self.base.clone();
-        base.variant = processor::variant(architecture);
-        base
+        let mut context = self.base.clone();
+        context.variant = processor::variant(architecture);
+        context
     }
 }
 

@@ -147,7 +147,8 @@ pub async fn resolve_once(
 ) -> Result<LockedBase, BaseError> {
     let debian = context.debian.as_ref();
     let debian = debian.filter(|_| *source == BaseSource::Debian);
-    let question = format!("{architecture} {source} {debian:?}");
+    let variant = context.variant.as_deref().unwrap_or_default();
+    let question = format!("{architecture} {variant} {source} {debian:?}");
     if let Some(decided) = context.decided(&question) {
         return Ok(decided);
     }

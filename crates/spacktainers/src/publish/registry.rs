@@ -1,17 +1,18 @@
 //! To a registry.
 //!
 //! ```text
-//! HEAD manifest by digest               it is there: only the tag may be missing
+//! HEAD manifest by digest, HEAD tag     both are ours: done
 //! HEAD every blob                       those that are there are done
 //! POST mount, else POST + PUT           biggest first, as many at a time as there are jobs
 //! PUT manifest by digest
-//! GET tag, PUT tag                      the tag moves when all else is in place: `multi_arch`
+//! PUT tag                               when all else is in place; if it holds something else, by `multi_arch`
 //! ```
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::{Arc, PoisonError};
 
+use futures::future::try_join;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use oci_format::{Digest, Reference};
 
@@ -40,8 +41,15 @@ pub(super) async fn push(
         .map(|tag| ManifestKey::Tag(tag.to_owned()));
     let mut receipt = Receipt::new(target, image);
 
-    let there = repository.manifest_head(manifest.digest).await;
-    let there = there.map_err(&refused)?.is_some();
+    let by_tag = async {
+        match &tag {
+            Some(tag) => repository.manifest_head(tag.clone()).await,
+            None => Ok(None),
+        }
+    };
+    let heads = try_join(repository.manifest_head(manifest.digest), by_tag).await;
+    let (by_digest, by_tag) = heads.map_err(&refused)?;
+    let there = by_digest.is_some();
     if there {
         // A registry keeps the blobs of the manifests that it keeps.
         for blob in &blobs.all {
@@ -62,13 +70,21 @@ pub(super) async fn push(
         put.await.map_err(&refused)?;
         receipt.bytes_sent += manifest.size;
     }
-    let naming = Naming::of(image, context);
-    let is_named = match tag {
-        Some(tag) => naming
-            .in_registry(&repository, &tag, &image.manifest)
-            .await
-            .map_err(&refused)?,
-        None => false,
+    let is_one = !context.is_one_of_several;
+    let is_named = match (tag, by_tag) {
+        (None, _) => false,
+        // What a tag holds has to be read only if it is something else, or becomes part of something else.
+        (Some(_), Some(head)) if is_one && there && head.digest == Some(manifest.digest) => false,
+        (Some(tag), None) if is_one => {
+            let put = repository.put_manifest(tag, &manifest.media_type, image.manifest.clone());
+            put.await.map_err(&refused)?;
+            true
+        }
+        (Some(tag), _) => {
+            let naming = Naming::of(image, context);
+            let named = naming.in_registry(&repository, &tag, &image.manifest).await;
+            named.map_err(&refused)?
+        }
     };
     receipt.unchanged = there && !is_named;
     Ok(receipt)

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use spack_format::yaml::SourceId;
 use spacktainers::epilogue::Epilogue;
+use spacktainers::layer::strip::{Outcome, Symbols, strip};
 use spacktainers::mirror::Location;
 use spacktainers::openpgp::{self, PublicKeys};
 use spacktainers::project::Settings;
@@ -62,6 +63,13 @@ pub(crate) const TARGETS: &[Target] = &[
     }),
     ("source", |data| {
         text(data, |text| drop(ImageSource::parse(text)))
+    }),
+    ("symbols", |data| {
+        for symbols in [Symbols::Drop, Symbols::Separate] {
+            if let Outcome::Stripped { bytes, .. } = strip(data, symbols, b"opt/a") {
+                assert!(bytes.len() < data.len(), "less than before");
+            }
+        }
     }),
     ("mirror", |data| {
         text(data, |text| {

@@ -1,12 +1,18 @@
 //! The program without sections that go.
 
-use super::read::{Elf, HEADER, SECTION, SHF_INFO_LINK, SHT_REL, SHT_RELA, Section};
+use super::read::{Elf, HEADER, SECTION, SHF_INFO_LINK, SHT_PROGBITS, SHT_REL, SHT_RELA, Section};
 
 /// No section that is not loaded asks for more.
 const MOST_ALIGN: u64 = 4096;
 
-/// The file without the sections for which `goes` is true. All up to the last loaded byte stays as it is.
-pub(super) fn cut(elf: &Elf<'_>, goes: &[bool]) -> Vec<u8> {
+/// The section that names a file with symbols.
+///
+/// Source: GDB's manual, "Debugging Information in Separate Files".
+pub(super) const LINK: &[u8] = b".gnu_debuglink";
+
+/// The file without the sections for which `goes` is true, and with a section [`LINK`] of this content if there is one. All up
+/// to the last loaded byte stays as it is.
+pub(super) fn cut(elf: &Elf<'_>, goes: &[bool], link: Option<&[u8]>) -> Vec<u8> {
     let loaded = loaded_end(elf);
     // Symbols of the dynamic linker name sections by number, and are loaded: what is before a loaded section keeps its place
     // in the table, as an entry that says nothing.
@@ -31,10 +37,26 @@ pub(super) fn cut(elf: &Elf<'_>, goes: &[bool]) -> Vec<u8> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         new_index.get(index).copied().unwrap_or(0)
     };
+    let names = new_index.get(elf.names).copied().unwrap_or(0);
+    let mut new_section = None;
     let mut out = elf.data.get(..loaded).unwrap_or_default().to_vec();
-    for section in &mut kept {
+    for (index, section) in kept.iter_mut().enumerate() {
+        let has_names = index == usize::try_from(names).unwrap_or(0);
         let bytes = elf.bytes(section);
-        if !section.is_loaded() && !bytes.is_empty() && section.range().end > loaded {
+        if let Some(link) = link.filter(|_| has_names) {
+            // The names once more, with one behind them.
+            new_section = Some(Section {
+                name: u32::try_from(bytes.len()).unwrap_or(0),
+                kind: SHT_PROGBITS,
+                offset: append(&mut out, link, 4),
+                size: link.len() as u64,
+                align: 4,
+                ..Section::default()
+            });
+            let all = [bytes, LINK, b"\0"].concat();
+            section.size = all.len() as u64;
+            section.offset = append(&mut out, &all, 1);
+        } else if !section.is_loaded() && !bytes.is_empty() && section.range().end > loaded {
             section.offset = append(&mut out, bytes, section.align);
         }
         section.link = new(section.link);
@@ -44,7 +66,8 @@ pub(super) fn cut(elf: &Elf<'_>, goes: &[bool]) -> Vec<u8> {
             section.info = new(section.info);
         }
     }
-    finish(out, &kept, new_index.get(elf.names).copied().unwrap_or(0))
+    kept.extend(new_section);
+    finish(out, &kept, names)
 }
 
 /// Puts bytes behind the others; where they begin is the answer.

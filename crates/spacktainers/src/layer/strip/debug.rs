@@ -3,7 +3,7 @@
 //! It has the form of `objcopy --only-keep-debug`: the same numbers of sections, loaded sections without their bytes, and notes
 //! whole, because the build ID is one: a debugger asks for it in both files.
 
-use super::cut::{append, finish};
+use super::cut::{LINK, append, finish};
 use super::read::{Elf, HEADER, SHT_NOBITS, SHT_NOTE, SHT_NULL, u32_at};
 use super::{DEBUG_FOLDER, DebugFile};
 
@@ -16,14 +16,29 @@ const OWNER: &[u8] = b"GNU\0";
 /// Bytes of a build ID: 20 as a rule, 8 from some linkers; what is longer is none.
 const LENGTHS: std::ops::RangeInclusive<usize> = 2..=64;
 
-/// The debug file of a program that has a build ID.
-pub(super) fn separate(elf: &Elf<'_>) -> Option<DebugFile> {
-    let id = hex::encode(build_id(elf)?);
-    let (first, rest) = id.split_at_checked(2)?;
-    Some(DebugFile {
-        path: format!("{DEBUG_FOLDER}/.build-id/{first}/{rest}.debug"),
-        bytes: write(elf),
-    })
+/// The debug file of a program at `path`, and what the program has to say to be found without a build ID. Nothing for a program
+/// that has none and says so already.
+pub(super) fn separate(elf: &Elf<'_>, path: &[u8]) -> Option<(DebugFile, Option<Vec<u8>>)> {
+    let bytes = write(elf);
+    if let Some(id) = build_id(elf) {
+        let id = hex::encode(id);
+        let (first, rest) = id.split_at_checked(2)?;
+        let path = format!("{DEBUG_FOLDER}/.build-id/{first}/{rest}.debug");
+        return Some((DebugFile { path, bytes }, None));
+    }
+    if elf.sections.iter().any(|it| elf.name(it) == LINK) {
+        return None;
+    }
+    let path = std::str::from_utf8(path).ok()?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let path = format!("{DEBUG_FOLDER}/{path}.debug");
+    // The file's name, zeros to a multiple of four, and a checksum of all of the file.
+    let mut link = format!("{name}.debug\0").into_bytes();
+    link.resize(link.len().next_multiple_of(4), 0);
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes);
+    link.extend_from_slice(&checksum.sum().to_le_bytes());
+    Some((DebugFile { path, bytes }, Some(link)))
 }
 
 /// The build ID, from the first note that is one.

@@ -4,6 +4,9 @@
 //! before   header, segments: code and data | .comment .symtab .strtab .debug_* .shstrtab | table of sections
 //! after    the same bytes                  | .comment .shstrtab                          | table of sections
 //! debug    header, .note.gnu.build-id      | all of what was taken, and what it refers to
+//!
+//! A debugger finds the file with symbols by the build ID; a program that has none gets a section that names the file,
+//! `.gnu_debuglink`.
 //! ```
 //!
 //! [`read`] finds tables and refuses what is damaged, [`class`] decides about files and sections, [`cut`] writes the program,
@@ -89,8 +92,8 @@ pub enum KeptBecause {
     Between,
     /// It holds nothing but debugging information.
     DebugFile,
-    /// It has no build ID, by which a debugger would find its symbols in a file of their own.
-    NoBuildId,
+    /// It has no build ID and names a file with its symbols already: they were taken out before.
+    Linked,
     /// Its tables contradict themselves.
     Damaged,
     /// It is too large to be in memory.
@@ -108,7 +111,7 @@ impl KeptBecause {
             Self::Appended => "data is appended to it",
             Self::Between => "symbols lie between loaded segments",
             Self::DebugFile => "it is debugging information itself",
-            Self::NoBuildId => "no build ID to find separate symbols by",
+            Self::Linked => "it names another file with its symbols",
             Self::Damaged => "its tables contradict themselves",
             Self::TooLarge => "too large",
         }
@@ -134,15 +137,15 @@ pub enum Outcome {
 /// A file for debuggers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DebugFile {
-    /// Where it lies: `usr/lib/debug/.build-id/ab/cdef….debug`.
+    /// Where it lies: `usr/lib/debug/.build-id/ab/cdef….debug`, or `usr/lib/debug/` and the program's own path.
     pub path: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// The file `data` without its symbols.
+/// The file `data` without its symbols. `path` is where it lies in the image, without the leading `/`.
 #[must_use]
-pub fn strip(data: &[u8], symbols: Symbols) -> Outcome {
+pub fn strip(data: &[u8], symbols: Symbols, path: &[u8]) -> Outcome {
     if symbols == Symbols::Keep {
         return Outcome::Nothing;
     }
@@ -158,17 +161,17 @@ pub fn strip(data: &[u8], symbols: Symbols) -> Outcome {
     if let Some(why) = class::keeps(&elf) {
         return Outcome::Kept(why);
     }
-    let bytes = cut::cut(&elf, &goes);
+    let (debug, link) = match symbols {
+        Symbols::Separate => match debug::separate(&elf, path) {
+            Some((debug, link)) => (Some(debug), link),
+            None => return Outcome::Kept(KeptBecause::Linked),
+        },
+        Symbols::Keep | Symbols::Drop => (None, None),
+    };
+    let bytes = cut::cut(&elf, &goes, link.as_deref());
     if bytes.len() >= data.len() {
         return Outcome::Kept(KeptBecause::Between);
     }
-    let debug = match symbols {
-        Symbols::Separate => match debug::separate(&elf) {
-            Some(debug) => Some(debug),
-            None => return Outcome::Kept(KeptBecause::NoBuildId),
-        },
-        Symbols::Keep | Symbols::Drop => None,
-    };
     Outcome::Stripped { bytes, debug }
 }
 

@@ -16,6 +16,7 @@ const EM_AARCH64: u16 = 183;
 const PN_XNUM: u16 = 0xffff;
 
 pub(super) const SHT_NULL: u32 = 0;
+pub(super) const SHT_PROGBITS: u32 = 1;
 pub(super) const SHT_SYMTAB: u32 = 2;
 pub(super) const SHT_STRTAB: u32 = 3;
 pub(super) const SHT_RELA: u32 = 4;

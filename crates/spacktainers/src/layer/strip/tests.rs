@@ -9,6 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Where programs lie that have a build ID: it does not matter.
+const PATH: &[u8] = b"opt/a";
+
 const SOURCE: &str = "#include <stdio.h>
 int answer(int x) { return x * 2; }
 static int hidden(int x) { return answer(x) + 1; }
@@ -66,7 +69,7 @@ fn run(command: &mut Command) -> Option<String> {
 }
 
 fn stripped(data: &[u8], symbols: Symbols) -> (Vec<u8>, Option<DebugFile>) {
-    match strip(data, symbols) {
+    match strip(data, symbols, PATH) {
         Outcome::Stripped { bytes, debug } => (bytes, debug),
         other => panic!("{other:?}"),
     }
@@ -154,7 +157,7 @@ fn programs_lose_what_strip_takes_and_run() {
             );
         }
         assert_eq!(
-            strip(&after, Symbols::Drop),
+            strip(&after, Symbols::Drop, PATH),
             Outcome::Nothing,
             "once is enough"
         );
@@ -169,7 +172,8 @@ fn gdb_finds_separated_symbols() {
         ("static", &["-static"]),
     ] {
         let Some(made) = made(name, args) else { return };
-        let Outcome::Stripped { bytes, debug } = strip(&made.bytes(name), Symbols::Separate) else {
+        let Outcome::Stripped { bytes, debug } = strip(&made.bytes(name), Symbols::Separate, PATH)
+        else {
             // Not every gcc asks its linker for build IDs.
             return;
         };
@@ -222,7 +226,7 @@ fn what_is_no_ordinary_program_keeps_its_symbols() {
     let with = |at: usize, byte: u8| {
         let mut changed = program.clone();
         changed[at] = byte;
-        strip(&changed, Symbols::Drop)
+        strip(&changed, Symbols::Drop, PATH)
     };
     assert_eq!(
         with(18, 190),
@@ -241,39 +245,58 @@ fn what_is_no_ordinary_program_keeps_its_symbols() {
     assert!(matches!(with(18, 183), Outcome::Stripped { .. }), "AArch64");
     let appended = [&program[..], b"PK archive"].concat();
     assert_eq!(
-        strip(&appended, Symbols::Drop),
+        strip(&appended, Symbols::Drop, PATH),
         Outcome::Kept(KeptBecause::Appended)
     );
-    assert_eq!(strip(&program, Symbols::Keep), Outcome::Nothing);
-    assert_eq!(strip(b"!<arch>\n", Symbols::Drop), Outcome::Nothing);
-    assert_eq!(strip(b"", Symbols::Drop), Outcome::Nothing);
+    assert_eq!(strip(&program, Symbols::Keep, PATH), Outcome::Nothing);
+    assert_eq!(strip(b"!<arch>\n", Symbols::Drop, PATH), Outcome::Nothing);
+    assert_eq!(strip(b"", Symbols::Drop, PATH), Outcome::Nothing);
     if let Some(debug) = stripped_debug(&program) {
-        let outcome = strip(&debug, Symbols::Drop);
+        let outcome = strip(&debug, Symbols::Drop, PATH);
         assert_eq!(outcome, Outcome::Kept(KeptBecause::DebugFile));
     }
 }
 
 fn stripped_debug(program: &[u8]) -> Option<Vec<u8>> {
-    match strip(program, Symbols::Separate) {
+    match strip(program, Symbols::Separate, PATH) {
         Outcome::Stripped { debug, .. } => debug.map(|it| it.bytes),
         _ => None,
     }
 }
 
 #[test]
-fn programs_without_a_build_id_keep_symbols_that_shall_be_separate() {
+fn programs_without_a_build_id_name_the_file_with_their_symbols() {
     let Some(made) = made("a", &["-Wl,--build-id=none"]) else {
         return;
     };
     let program = made.bytes("a");
-    assert_eq!(
-        strip(&program, Symbols::Separate),
-        Outcome::Kept(KeptBecause::NoBuildId)
-    );
-    assert!(matches!(
-        strip(&program, Symbols::Drop),
-        Outcome::Stripped { .. }
-    ));
+    // Where it lies counts: the debugger looks for the same path below its own folder.
+    let place = made.path("opt/a");
+    let path = place.to_str().expect("text").trim_start_matches('/');
+    let Outcome::Stripped { bytes, debug } = strip(&program, Symbols::Separate, path.as_bytes())
+    else {
+        panic!("it is stripped");
+    };
+    let debug = debug.expect("asked for");
+    assert_eq!(debug.path, format!("usr/lib/debug/{path}.debug"));
+    made.put("opt/a", &bytes);
+    made.put(&debug.path, &debug.bytes);
+    let Some(_) = run(Command::new("readelf").args(["-aW"]).arg(&place)) else {
+        return;
+    };
+    assert_eq!(run(&mut Command::new(&place)).as_deref(), Some("42\n"));
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "-batch", "-iex"])
+        .arg(format!(
+            "set debug-file-directory {}",
+            made.path(DEBUG_FOLDER).display()
+        ))
+        .args(["-ex", "info line hidden"])
+        .arg(&place);
+    let Some(told) = run(&mut gdb) else { return };
+    assert!(told.contains("Line 3 of"), "{told}");
+    // Once more there is nothing to take; with symbols again, it names another file already.
+    assert_eq!(strip(&bytes, Symbols::Separate, PATH), Outcome::Nothing);
 }
 
 #[test]
@@ -292,7 +315,7 @@ fn go_programs_are_left_alone() {
         return;
     }
     let bytes = fs::read(&program).expect("a file");
-    let outcome = strip(&bytes, Symbols::Drop);
+    let outcome = strip(&bytes, Symbols::Drop, PATH);
     assert_eq!(outcome, Outcome::Kept(KeptBecause::Go));
 }
 
@@ -362,7 +385,7 @@ proptest! {
         }
         file.truncate(length);
         for symbols in [Symbols::Drop, Symbols::Separate] {
-            if let Outcome::Stripped { bytes, .. } = strip(&file, symbols) {
+            if let Outcome::Stripped { bytes, .. } = strip(&file, symbols, PATH) {
                 prop_assert!(bytes.len() < file.len());
             }
         }

@@ -241,7 +241,7 @@ impl Stripping<'_> {
         bytes.reserve(expected.saturating_sub(bytes.len()));
         rest.read_to_end(&mut bytes)
             .map_err(|source| io_error(self.package, source))?;
-        match strip::strip(&bytes, self.rules.symbols) {
+        match strip::strip(&bytes, self.rules.symbols, &entry.path) {
             Outcome::Nothing => {}
             Outcome::Kept(why) => {
                 self.report.kept.insert(file.to_owned(), why);

@@ -1,4 +1,31 @@
 //! `[farm]`: where packages are built, and what builds may take.
+//!
+//! ```toml
+//! [farm]
+//! executor = "slurm"                # who builds unless `--on` says so; "local" is this machine
+//! at_once = 4                       # packages that one machine builds at the same time
+//! memory = "2GB"                    # what a package is taken to need that nobody has built here
+//!
+//! [[farm.class]]                    # packages with needs of their own
+//! packages = ["llvm", "gcc"]
+//! cores = 32
+//! memory = "64GB"
+//! time = "6h"
+//!
+//! [farm.slurm]
+//! partition = "batch"               # likewise `account` and `qos`
+//! options = ["--constraint=cpu"]    # more options of sbatch
+//! cores = 4                         # of a job
+//! memory = "8GB"
+//! time = "1d"                       # no job asks for more; default: what the partition lets it have
+//! packed = "30m"                    # packages share a job that together take no longer, by earlier builds
+//! most = 100                        # jobs in the queue at a time
+//! scratch = "/tmp"                  # a folder of each node, for stages and what it has fetched
+//! shared = "/project/farm"          # a folder that all nodes see; default: `.spacktainers` in the project's
+//! ```
+//!
+//! The project's folder, Spack, recipes and this program have to be seen by all nodes under the same paths. `builder` and
+//! `network` below `[farm]` are read by [`BuildingSettings`](super::BuildingSettings).
 
 use std::path::{Path, PathBuf};
 

@@ -263,7 +263,7 @@ fn what_is_cancelled_is_told_and_what_a_node_loses_is_built_on_another() {
     let ran = yard.run(&["farm", "cancel", "20000101T000000Z"]).ends(2);
     assert!(ran.stderr.contains("none of this name"), "{}", ran.stderr);
 
-    yard.define("other", &[slow("lost", "6")]);
+    yard.define("other", &[slow("lost", "15")]);
     let other = yard.build("other", &["--json"]);
     let started = yard.start_until(&other, "building lost@1.0");
     let log = yard.log();

@@ -263,9 +263,13 @@ fn what_is_cancelled_is_told_and_what_a_node_loses_is_built_on_another() {
     let ran = yard.run(&["farm", "cancel", "20000101T000000Z"]).ends(2);
     assert!(ran.stderr.contains("none of this name"), "{}", ran.stderr);
 
-    yard.define("other", &[slow("lost", "15")]);
+    yard.define("other", &[slow("lost", "8")]);
     let other = yard.build("other", &["--json"]);
     let started = yard.start_until(&other, "building lost@1.0");
+    // A job says that it builds before the build says so itself.
+    while yard.begun("lost") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     let log = yard.log();
     let node = if log.contains("begin lost n1 ") {
         "n1"

@@ -35,6 +35,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("squashfuse", "squashfuse"),
     ("setfattr", "attr"),
     ("busybox", "busybox-static"),
+    ("rsync", "rsync"),
+    ("npm", "npm"),
     ("git", "git"),
     ("openssl", "openssl"),
     ("curl", "curl"),
@@ -58,6 +60,7 @@ pub(crate) fn run(install: Install) -> Result<()> {
             folders.extend(std::env::split_paths(&path));
             path = std::env::join_paths(folders)?;
         }
+        install_ci_tools();
         apptainer = crate::apptainer::install();
     }
     // Before the tests: their runner has the last word.
@@ -178,5 +181,32 @@ fn install_moto() -> Result<Option<PathBuf>> {
             say(&format!("{error:#}: tests that need one will be SKIPPED"));
             Ok(None)
         }
+    }
+}
+
+/// What runs and reads pipelines, with the releases that Debian's node can run.
+const CI_TOOLS: &[&str] = &["gitlab-ci-local@4.60.0", "@actions/workflow-parser@0.3.61"];
+
+/// Installs them into a folder of their own below `target/`, where the tests look.
+fn install_ci_tools() {
+    let folder = tool::root().join("target/test-tools/npm");
+    if folder.join("node_modules/gitlab-ci-local").is_dir() {
+        return;
+    }
+    let Some(npm) = which("npm") else {
+        say("no npm here: tests that run pipelines will be SKIPPED");
+        return;
+    };
+    let made = std::fs::create_dir_all(&folder)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| {
+            let mut command = Command::new(npm);
+            command.args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"]);
+            run_command(command.arg(&folder).args(CI_TOOLS))
+        });
+    if let Err(error) = made {
+        say(&format!(
+            "{error:#}: tests that run pipelines will be SKIPPED"
+        ));
     }
 }

@@ -26,11 +26,15 @@ const OUTSIDE_WORLD: &[&str] = &[
 const PURE: &[&str] = &[
     "crates/spack-format/src",
     "crates/oci-format/src",
+    "crates/spacktainers/src/affected.rs",
     "crates/spacktainers/src/assemble",
     "crates/spacktainers/src/diagnostic.rs",
     "crates/spacktainers/src/layer/plan",
     "crates/spacktainers/src/lock",
+    "crates/spacktainers/src/pipeline",
     "crates/spacktainers/src/resolve",
+    "crates/spacktainers/src/seed",
+    "crates/spacktainers/src/why.rs",
 ];
 
 /// Marks of unfinished work.

@@ -6,12 +6,15 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::base::args::BaseArgs;
 use crate::commands::cache::args::CacheArgs;
+use crate::commands::ci::args::CiArgs;
 use crate::commands::cluster::args::{FarmArgs, FarmHow};
+use crate::commands::init::InitArgs;
 use crate::commands::login::LoginArgs;
 use crate::commands::promote::PromoteArgs;
 use crate::commands::publish::PublishArgs;
 use crate::commands::pull_command::PullCommandArgs;
 use crate::commands::size::SizeHow;
+use crate::commands::why::WhyArgs;
 
 /// Container images from Spack packages, assembled straight from a build cache.
 #[derive(Debug, Parser)]
@@ -61,8 +64,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Reports every fault in settings and definitions, with file, line and column
     Check(NamesArgs),
-    /// Lists the containers with architecture, version and state
-    List(NamesArgs),
+    /// Lists the containers with architecture, version and state, or those that a change touches
+    List(ListArgs),
     /// Decides: from a definition to `spack.lock`, out of what the mirrors hold, and to `container.lock`
     Lock(LockArgs),
     /// Shows what would be fetched, written and sent, and why
@@ -106,6 +109,12 @@ pub(crate) enum Command {
     Base(BaseArgs),
     /// Shows and ends what a scheduler builds: what `build --build --on slurm` ordered
     Farm(FarmArgs),
+    /// Makes the files of CI systems, and does what their jobs do
+    Ci(CiArgs),
+    /// Begins a project, or turns a repository of the kind that Spacktainers descends from into one
+    Init(InitArgs),
+    /// Says what made a container stale: what changed first, in which line of which file, by which commit
+    Why(WhyArgs),
     /// Writes a completion script for a shell
     Completions {
         /// Which shell
@@ -130,6 +139,15 @@ pub(crate) enum SpecCommand {
 pub(crate) struct NamesArgs {
     /// Containers; none means all
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Containers; none means all
+    pub(crate) names: Vec<String>,
+    /// Only those that are other than at a commit: `BASE` (compared with the files as they are) or `BASE..HEAD`
+    #[arg(long, value_name = "BASE[..HEAD]")]
+    pub(crate) affected_by: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -208,8 +226,11 @@ pub(crate) struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct BuildArgs {
     /// Containers
-    #[arg(required = true)]
+    #[arg(required_unless_present = "affected")]
     pub(crate) names: Vec<String>,
+    /// Only those that are other than at this commit; without names, of all
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) affected: Option<String>,
     /// Where the image goes; may be given several times. `{name}`, `{version}` and `{arch}` are filled in.
     /// `docker://HOST/REPO:TAG`, `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`; and SIF files:
     /// `sif:FILE`, `squashfs:FILE`, `s3://BUCKET/KEY.sif`, `oras://HOST/REPO:TAG`
@@ -220,7 +241,7 @@ pub(crate) struct BuildArgs {
 }
 
 /// How containers are built.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct BuildHow {
     /// Do it even if the target holds an image of the same inputs
     #[arg(long)]
@@ -249,7 +270,7 @@ pub(crate) struct BuildHow {
 }
 
 /// How the scripts of definition files are executed.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct ScriptHow {
     /// Do not run `%test`
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! Spacktainers, the product: from container definitions and a Spack build cache to images.
 
+pub mod affected;
 pub mod assemble;
 pub mod base;
 pub mod bucket;
@@ -12,6 +13,7 @@ pub mod epilogue;
 pub mod event;
 pub mod farm;
 pub mod fetch;
+pub mod git;
 pub mod image;
 pub mod index;
 pub mod install_tree;
@@ -21,6 +23,8 @@ pub mod local_cache;
 pub mod lock;
 pub mod mirror;
 pub mod openpgp;
+pub mod outstanding;
+pub mod pipeline;
 pub mod project;
 pub mod publish;
 pub mod pull;
@@ -28,11 +32,13 @@ pub mod registry;
 pub mod resolve;
 pub mod run;
 pub mod sandbox;
+pub mod seed;
 pub mod sif;
 pub mod site;
 pub mod source;
 pub mod spack;
 pub mod unpack;
+pub mod why;
 
 #[cfg(test)]
 mod test_support;

@@ -25,7 +25,7 @@ use super::lock::write_lock;
 use super::release::{ReleaseHow, receipt_json};
 use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::size::Sizes;
-use super::{architecture, block_on, farm, sif, solve, sound_project};
+use super::{affected, architecture, block_on, farm, sif, solve, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
@@ -33,9 +33,13 @@ use crate::printer::{self, bytes};
 
 pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let project = sound_project(context)?;
-    let selected = project
+    let mut selected = project
         .select(&args.names, architecture(context)?)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
+    if let Some(base) = &args.affected {
+        let names = affected::names(&project, base, context)?;
+        selected.retain(|it| names.contains(&(it.architecture, it.name.clone())));
+    }
     let targets = Targets {
         templates: &args.targets,
         release: None,

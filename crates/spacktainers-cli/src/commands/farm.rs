@@ -30,16 +30,28 @@ pub(super) async fn build_missing(
 ) -> Result<(), Failure> {
     let containers = containers(project, definitions)?;
     let orders = orders(&containers)?;
+    let built = build_orders(&orders, project, how, session, context).await;
+    built.map(drop)
+}
+
+/// Builds what is missing of `orders`, and tells what came of it.
+pub(super) async fn build_orders(
+    orders: &[Order<'_>],
+    project: &Project,
+    how: &BuildHow,
+    session: &Session,
+    context: &Context,
+) -> Result<Report, Failure> {
     let options = options(&project.settings, how.no_sandbox, context)?;
     let executor = cluster::executor(project, how, context)?;
     let spack = super::solve::open(project, context).await?;
     let access = access(&project.settings, &how.insecure, context);
     let world = session.world(context);
-    let report = farm::build_missing(&orders, &spack, &options, &world, &access, &*executor)
+    let report = farm::build_missing(orders, &spack, &options, &world, &access, &*executor)
         .await
         .map_err(farm_failure)?;
     tell(&report, context);
-    Ok(())
+    Ok(report)
 }
 
 /// Those of the definitions that are of Spack packages.

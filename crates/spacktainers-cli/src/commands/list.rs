@@ -4,13 +4,16 @@ use serde_json::json;
 use spacktainers::build::{Container, ContainerError};
 use spacktainers::project::{Definition, DefinitionKind, Project};
 
-use super::{architecture, project, show_diagnostics};
-use crate::args::NamesArgs;
+use super::{affected, architecture, project, show_diagnostics};
+use crate::args::ListArgs;
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer;
 
-pub(super) fn run(args: &NamesArgs, context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
+    if let Some(range) = &args.affected_by {
+        return affected::list(range, &args.names, architecture(context)?, context);
+    }
     let project = project(context)?;
     let architecture = architecture(context)?;
     let mut rows: Vec<Row> = Vec::new();

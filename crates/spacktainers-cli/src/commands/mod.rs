@@ -1,15 +1,18 @@
 //! One file per command. Each has the same four steps: arguments, settings, a call of the library, a report.
 
+mod affected;
 pub(crate) mod base;
 mod build;
 pub(crate) mod cache;
 mod check;
 mod checkout;
+pub(crate) mod ci;
 pub(crate) mod cluster;
 mod completions;
 mod debug;
 mod doctor;
 mod farm;
+pub(crate) mod init;
 mod list;
 mod lock;
 pub(crate) mod login;
@@ -28,6 +31,7 @@ pub(crate) mod size;
 mod solve;
 mod spec;
 mod verify;
+pub(crate) mod why;
 
 use std::future::Future;
 
@@ -69,6 +73,9 @@ fn dispatch(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(args, context),
         Command::Doctor => doctor::run(context),
         Command::Spec { command } => spec::run(command, context),
+        Command::Ci(args) => ci::run(args, context),
+        Command::Init(args) => init::run(args, context),
+        Command::Why(args) => why::run(args, context),
         Command::Cache(args) => cache::run(args, context),
         Command::Base(args) => base::run(args, context),
         Command::Completions { shell } => completions::run(*shell),

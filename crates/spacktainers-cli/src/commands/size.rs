@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::printer;
 
 /// What of sizes is told.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct SizeHow {
     /// Tell how large the image is and what was left out of packages, by cause: `-` for standard output; a file that ends in
     /// `.json` gets JSON. `{name}` and `{arch}` are filled in

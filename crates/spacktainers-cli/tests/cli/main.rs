@@ -8,6 +8,7 @@
 //! - [`fault_proxy`]: what kills the program after so many requests;
 //! - [`faults`]: what is wrong in files is told with its place;
 //! - [`bases`]: the images that a project makes to build on;
+//! - [`beginning`]: new projects;
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`caching`]: build caches, against real Spack;
 //! - [`corpus`]: specs drawn from real locks, against real Spack;
@@ -19,6 +20,7 @@
 //! - [`relocation`]: packages that lie elsewhere than where they were built;
 //! - [`rooms`]: packages that are built in a sandbox, and their sources;
 //! - [`running`]: images that run;
+//! - [`pipelines`]: what CI systems are given, and what their jobs do;
 //! - [`scripts`]: what definition files execute;
 //! - [`sif`]: SIF files, and what Apptainer makes of them;
 //! - [`sif_faults`]: broken layers, full disks and killed runs while one is written;
@@ -29,6 +31,7 @@
 
 mod apptainer;
 mod bases;
+mod beginning;
 mod building;
 mod caching;
 mod corpus;
@@ -41,6 +44,7 @@ mod faults;
 mod installing;
 mod interruptions;
 mod layers;
+mod pipelines;
 mod platforms;
 mod publishing;
 mod releases;

@@ -22,6 +22,7 @@
 //! - `records`, `needs`, [`estimate`](Estimate): what builds took, what the next ones need, and how long all of it takes;
 //! - [`capsule`](Capsule): what a failed package leaves, to be looked at and repeated elsewhere.
 
+mod ask;
 mod capsule;
 pub mod cluster;
 mod error;
@@ -56,6 +57,7 @@ use crate::mirror::Access;
 use crate::project::Settings;
 use crate::spack::Spack;
 
+pub use ask::ask;
 pub use capsule::{Capsule, CapsuleError, CapsuleSummary, FirstError};
 pub use cluster::BatchSettings;
 pub use error::{FarmError, LayDownError, PackageError};

@@ -16,6 +16,7 @@
 //! - `copied_files`: the older way to say which files an image has.
 
 mod building_settings;
+mod ci_settings;
 mod copied_files;
 mod deffile_faults;
 mod definition;
@@ -41,6 +42,7 @@ use crate::base::BaseArchitecture;
 use crate::diagnostic::{Diagnostic, Sources};
 
 pub use building_settings::{BuildingSettings, OwnBaseSettings, SourceMirror};
+pub use ci_settings::{CiArchitecture, CiEnvironment, CiSettings};
 pub(crate) use copied_files::for_spack;
 pub use deffile_faults::diagnostic as deffile_diagnostic;
 pub use definition::{DeffileDefinition, Definition, DefinitionKind, SpackDefinition};

@@ -8,6 +8,7 @@ use spack_format::yaml::shape::{self, Shape};
 use spack_format::yaml::{Node, SourceId, Span};
 
 use super::building_settings::BuildingSettings;
+use super::ci_settings::CiSettings;
 use super::ecr_settings::EcrSettings;
 use super::farm_settings::FarmSettings;
 use super::publish_settings::{self, PublishSettings};
@@ -72,6 +73,8 @@ pub struct Settings {
     pub building: BuildingSettings,
     /// `[farm]`.
     pub farm: FarmSettings,
+    /// `[ci]`.
+    pub ci: CiSettings,
 }
 
 /// One `[[mirror]]`.
@@ -135,6 +138,7 @@ impl Default for Settings {
             spack: SpackSettings::default(),
             building: BuildingSettings::default(),
             farm: FarmSettings::default(),
+            ci: CiSettings::default(),
         }
     }
 }
@@ -198,6 +202,7 @@ impl Settings {
             spack: SpackSettings::read(&root, folder, &mut faults),
             building: BuildingSettings::read(&root, folder, &mut faults),
             farm: FarmSettings::read(&root, folder),
+            ci: CiSettings::read(&root, publish_settings::read(&root).keys(), &mut faults),
             insecure: root
                 .at(&["registry", "insecure"])
                 .map(texts)

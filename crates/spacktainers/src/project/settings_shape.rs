@@ -41,6 +41,7 @@ pub(super) static SETTINGS: MapShape = closed(
         key("spack", Shape::Map(&SPACK)),
         key("farm", Shape::Map(&FARM)),
         key("source_mirror", Shape::List(&Shape::Map(&SOURCE_MIRROR))),
+        key("ci", Shape::Map(&super::ci_settings::CI)),
     ],
 );
 

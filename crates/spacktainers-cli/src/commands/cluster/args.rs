@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 /// Who builds packages.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct FarmHow {
     /// With --build: who builds; default: `executor` below `[farm]` in the settings
     #[arg(long, value_enum, value_name = "EXECUTOR", requires = "build")]

@@ -1,0 +1,95 @@
+//! Should minus is: what containers lack, asked of mirrors and of the places where they are published.
+//!
+//! An edge: the answers are [`Work`], which `pipeline` turns into jobs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use spack_format::dag_hash::DagHash;
+
+use crate::build::{Container, World, staleness};
+use crate::farm::{self, FarmError, Order};
+use crate::pipeline::{Wanted, Work};
+use crate::project::Definition;
+use crate::publish::{PublishContext, Target, existing};
+
+/// A container that shall be published.
+pub struct Asked<'a> {
+    /// Its definition.
+    pub definition: &'a Definition,
+    /// The same with its locks, where it has been solved.
+    pub container: Option<&'a Container<'a>>,
+    /// What mirrors have to hold for it, where its lock fits its definition.
+    pub order: Option<Order<'a>>,
+    /// Where it goes; nowhere: it is always built.
+    pub targets: Vec<Target>,
+}
+
+/// Why `asked` has to be published; nothing where every target holds it as it is. A target that cannot be asked counts as
+/// one that does not: publishing will say what is wrong with it.
+pub async fn reason(asked: &Asked<'_>, context: &PublishContext) -> Option<String> {
+    let Some(container) = asked.container else {
+        return Some("it was never solved".to_owned());
+    };
+    if asked.targets.is_empty() {
+        return Some("it goes nowhere".to_owned());
+    }
+    for target in &asked.targets {
+        let found = match existing(target, context).await {
+            Ok(found) => found,
+            Err(error) => return Some(format!("{target} cannot be asked: {error}")),
+        };
+        let labels = found.as_ref().map(|found| &found.config.config.labels);
+        let lock = container.lock_state.current();
+        if let Some(why) = staleness(labels, &container.spack.digest, lock.as_ref()) {
+            return Some(format!("{target}: {why}"));
+        }
+    }
+    None
+}
+
+/// What is missing of all that is asked. `minutes` are those that packages take, by name.
+///
+/// # Errors
+/// When mirrors cannot be asked.
+pub async fn outstanding(
+    asked: &[Asked<'_>],
+    minutes: &BTreeMap<String, u64>,
+    world: &World<'_>,
+    context: &PublishContext,
+) -> Result<Work, FarmError> {
+    let mut reasons = Vec::with_capacity(asked.len());
+    let mut mirrors: HashMap<DagHash, bool> = HashMap::new();
+    for it in asked {
+        let why = reason(it, context).await;
+        if let (Some(_), Some(order)) = (&why, &it.order) {
+            // One by one: what was asked for one container is known for the next.
+            mirrors.extend(farm::ask(std::slice::from_ref(order), world).await?);
+        }
+        reasons.push(why);
+    }
+    let wanted: Vec<Wanted<'_>> = wanted(asked, &reasons);
+    let is_there = |hash: &DagHash| mirrors.get(hash).copied().unwrap_or(true);
+    Ok(Work::missing(&wanted, is_there, minutes))
+}
+
+/// All that could ever have to be done for what is asked: as if mirrors and targets were empty.
+#[must_use]
+pub fn everything(asked: &[Asked<'_>], minutes: &BTreeMap<String, u64>) -> Work {
+    let reasons = vec![Some(String::new()); asked.len()];
+    Work::missing(&wanted(asked, &reasons), |_| false, minutes)
+}
+
+fn wanted<'a>(asked: &'a [Asked<'_>], reasons: &'a [Option<String>]) -> Vec<Wanted<'a>> {
+    let all = asked.iter().zip(reasons);
+    all.map(|(it, why)| Wanted {
+        name: &it.definition.name,
+        architecture: it.definition.architecture,
+        packages: it
+            .order
+            .as_ref()
+            .map(|order| (order.specs(), order.wanted())),
+        is_solved: it.container.is_some() || it.definition.as_spack().is_none(),
+        why: why.as_deref(),
+    })
+    .collect()
+}

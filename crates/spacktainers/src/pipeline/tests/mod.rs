@@ -1,0 +1,5 @@
+//! Plans that are made up, and what holds of every one of them.
+
+mod lowering;
+mod made;
+mod packing;

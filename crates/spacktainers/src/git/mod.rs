@@ -159,26 +159,27 @@ impl Repository {
     /// # Errors
     /// When git fails, or the folder cannot be written.
     pub fn tree(&self, commit: &str, into: &Path) -> Result<(), GitError> {
-        let index = tempfile::NamedTempFile::new_in(into).map_err(|source| GitError::Write {
+        let unwritable = |source| GitError::Write {
             path: into.to_owned(),
             source,
-        })?;
-        // An index of its own: that of the repository is not touched.
-        let path = index.path().to_owned();
-        drop(index);
-        let tree = format!("{commit}:{}", self.prefix.trim_end_matches('/'));
-        let with_index = |args: &[&str]| {
-            let mut command = self.command(args);
-            command.env("GIT_INDEX_FILE", &path);
-            finish(&mut command, args)
         };
-        with_index(&["read-tree", &tree])?;
-        let mut prefix = into.display().to_string();
-        prefix.push('/');
-        let prefix = format!("--prefix={prefix}");
-        let written = with_index(&["checkout-index", "--all", "--quiet", &prefix]);
-        let _ = std::fs::remove_file(&path);
-        written.map(drop)
+        let history = self.text(["rev-parse", "--absolute-git-dir"])?;
+        // An index of its own: that of the repository is not touched.
+        let index = tempfile::tempdir().map_err(unwritable)?;
+        let tree = format!("{commit}:{}", self.prefix.trim_end_matches('/'));
+        for args in [
+            &["read-tree", &tree][..],
+            &["checkout-index", "--all", "--quiet"],
+        ] {
+            let mut command = self.command(args);
+            command
+                .current_dir(into)
+                .env("GIT_DIR", history.trim_end_matches('\n'))
+                .env("GIT_WORK_TREE", into)
+                .env("GIT_INDEX_FILE", index.path().join("index"));
+            finish(&mut command, args)?;
+        }
+        Ok(())
     }
 
     /// The content of a file of the project at a commit; none where it was not there.

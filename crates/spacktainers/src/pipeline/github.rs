@@ -20,7 +20,9 @@ use super::system::{
 };
 use super::work::Work;
 use super::yaml::{Map, Yaml};
-use super::{EVERY_BRANCH, Environment, TooBig, environments, head};
+use super::{
+    CACHE_FOLDER, CAPSULES, EVERY_BRANCH, Environment, RECORDS, TooBig, environments, head,
+};
 use crate::base::BaseArchitecture;
 use crate::project::Settings;
 
@@ -342,7 +344,11 @@ fn run(settings: &Settings, all: &Work, publishes: bool) -> Map {
             job.architecture,
             publishes && !job.containers.is_empty(),
         );
-        it.put("steps", steps(commands, None));
+        let after = match job.containers.is_empty() {
+            true => After::KeepsCapsules,
+            false => After::Remembers,
+        };
+        it.put("steps", steps(commands, None, after));
         jobs.put(&*job.id, it);
     }
     for index in 1..=matrices {
@@ -375,7 +381,7 @@ fn run(settings: &Settings, all: &Work, publishes: bool) -> Map {
         let env = Map::new()
             .with("NAME", "${{ matrix.name }}")
             .with("ARCH", "${{ matrix.arch }}");
-        it.put("steps", steps(commands, Some(env)));
+        it.put("steps", steps(commands, Some(env), After::Remembers));
         jobs.put(format!("publish_{index}"), it);
     }
     Map::new()
@@ -432,7 +438,12 @@ fn plan(settings: &Settings, all: &Work, matrices: usize, publishes: bool) -> Ma
     let find = Map::new().with("id", "plan").with("run", command);
     job.with(
         "steps",
-        vec![Yaml::from(checkout), Yaml::from(check), Yaml::from(find)],
+        vec![
+            Yaml::from(checkout),
+            remembered(),
+            Yaml::from(check),
+            Yaml::from(find),
+        ],
     )
 }
 
@@ -470,9 +481,12 @@ fn image(settings: &Settings, architecture: BaseArchitecture) -> Option<String> 
     here.or_else(|| settings.ci.image.clone())
 }
 
-fn steps(commands: Vec<String>, env: Option<Map>) -> Vec<Yaml> {
+fn steps(commands: Vec<String>, env: Option<Map>, after: After) -> Vec<Yaml> {
     let checkout = Map::new().with("uses", "actions/checkout@v4");
     let mut steps = vec![Yaml::from(checkout)];
+    if after == After::Remembers {
+        steps.push(remembered());
+    }
     for command in commands {
         let mut step = Map::new().with("run", command);
         if let Some(env) = &env {
@@ -480,7 +494,41 @@ fn steps(commands: Vec<String>, env: Option<Map>) -> Vec<Yaml> {
         }
         steps.push(step.into());
     }
+    if after == After::KeepsCapsules {
+        let with = Map::new()
+            .with("name", "capsules-${{ github.job }}")
+            .with("path", CAPSULES);
+        let upload = Map::new()
+            .with("if", "failure()")
+            .with("uses", "actions/upload-artifact@v4")
+            .with("with", with);
+        steps.push(upload.into());
+    }
     steps
+}
+
+/// What a job leaves besides what its commands do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// What was found out about blobs is there for the next run.
+    Remembers,
+    /// What a failed build leaves can be downloaded.
+    KeepsCapsules,
+}
+
+/// The step that brings back what earlier runs found out about blobs, and saves what this one does.
+fn remembered() -> Yaml {
+    let with = Map::new()
+        .with("path", RECORDS)
+        .with(
+            "key",
+            "spacktainers-${{ runner.arch }}-${{ github.run_id }}",
+        )
+        .with("restore-keys", "spacktainers-${{ runner.arch }}-");
+    let cache = Map::new()
+        .with("uses", "actions/cache@v4")
+        .with("with", with);
+    cache.into()
 }
 
 /// What all jobs know: settings, secrets by name, and what the run was asked for. Commands take it from here, never from
@@ -495,6 +543,8 @@ fn variables(settings: &Settings) -> Map {
             "UPDATE_BASE",
             "${{ inputs.update-base && '--update-base' || '' }}",
         );
+    // Relative: jobs begin in the project's folder, which in a container has another name than outside.
+    env.put("SPACKTAINERS_CACHE", CACHE_FOLDER);
     let here = ci.architectures.values().flat_map(|it| &it.variables);
     for (name, value) in ci.variables.iter().chain(here) {
         env.put(&**name, &**value);

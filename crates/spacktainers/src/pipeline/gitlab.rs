@@ -12,7 +12,9 @@
 use super::system::{GITLAB_ARTIFACT, GITLAB_NAME, Pipeline, Publishing, System};
 use super::work::Work;
 use super::yaml::{Map, Yaml};
-use super::{EVERY_BRANCH, PLAN_FOLDER, TooBig, environments, head};
+use super::{
+    CACHE_FOLDER, CAPSULES, EVERY_BRANCH, PLAN_FOLDER, RECORDS, TooBig, environments, head,
+};
 use crate::base::BaseArchitecture;
 use crate::project::Settings;
 
@@ -201,11 +203,14 @@ fn machine(settings: &Settings, architecture: BaseArchitecture, size: Size) -> M
         variables.put("GIT_DEPTH", "0");
     }
     // What was fetched and scanned once is there for the next job.
-    variables.put("SPACKTAINERS_CACHE", "$CI_PROJECT_DIR/.spacktainers-cache");
+    variables.put(
+        "SPACKTAINERS_CACHE",
+        format!("$CI_PROJECT_DIR/{CACHE_FOLDER}"),
+    );
     machine.put("variables", variables);
     let cache = Map::new()
         .with("key", format!("spacktainers-{architecture}"))
-        .with("paths", vec![".spacktainers-cache/records/".to_owned()]);
+        .with("paths", vec![RECORDS.to_owned()]);
     machine.with("cache", cache)
 }
 
@@ -225,6 +230,16 @@ pub fn child(
         vec!["packages".to_owned(), "containers".to_owned()],
     );
     file.put(".machine", machine(settings, architecture, Size::Large));
+    let artifacts = Map::new()
+        .with("when", "on_failure")
+        .with("paths", vec![CAPSULES.to_owned()])
+        .with("expire_in", "1 week");
+    let builds = Map::new()
+        .with("extends", ".machine")
+        .with("artifacts", artifacts);
+    file = file.with(".builds", builds).comment(
+        "What a failed build leaves can be downloaded, and looked at with `spacktainers replay`.",
+    );
     let mut count = 0;
     for job in pipeline
         .jobs
@@ -244,8 +259,13 @@ pub fn child(
             "containers"
         };
         let script = job.commands(work, publishing);
+        let extends = if job.packages.is_empty() {
+            ".machine"
+        } else {
+            ".builds"
+        };
         let mut text = Map::new()
-            .with("extends", ".machine")
+            .with("extends", extends)
             .with("stage", stage)
             .with("needs", needs)
             .with(

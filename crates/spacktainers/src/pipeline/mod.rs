@@ -42,6 +42,15 @@ pub use work::{ContainerWork, PackageWork, Wanted, Work};
 /// Where what one run makes lies, below the project's folder.
 pub const PLAN_FOLDER: &str = ".spacktainers";
 
+/// The local cache of jobs, below the project's folder: CI systems keep nothing that lies elsewhere.
+const CACHE_FOLDER: &str = ".spacktainers-cache";
+
+/// What is remembered of blobs, in [`CACHE_FOLDER`].
+const RECORDS: &str = ".spacktainers-cache/records/";
+
+/// What failed builds leave, in [`CACHE_FOLDER`].
+const CAPSULES: &str = ".spacktainers-cache/spack/capsules/";
+
 /// What stands for every branch among the branches of an environment.
 const EVERY_BRANCH: &str = "**";
 

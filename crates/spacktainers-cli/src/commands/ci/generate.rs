@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use spack_format::spec::SatisfiesIn;
 use spacktainers::base::BaseArchitecture;
 use spacktainers::build::Container;
@@ -192,6 +192,9 @@ fn too_big(error: TooBig) -> Failure {
 }
 
 fn tell(work: &Work, pipeline: &Pipeline, context: &Context) {
+    if context.json {
+        printer::out(&document(work, pipeline).to_string());
+    }
     if context.verbosity == Verbosity::Quiet {
         return;
     }
@@ -216,4 +219,31 @@ fn tell(work: &Work, pipeline: &Pipeline, context: &Context) {
         count(pipeline.jobs.len(), "job"),
         longest_chain(&work.tasks()).div_ceil(60),
     ));
+}
+
+/// The plan, for programs.
+fn document(work: &Work, pipeline: &Pipeline) -> Value {
+    let package = |it: &usize| work.packages.get(*it).map(|it| it.hash.to_string());
+    let container = |it: &usize| work.containers.get(*it).map(|it| it.name.clone());
+    let jobs = pipeline.jobs.iter().map(|job| {
+        let after = job.after.iter().filter_map(|it| pipeline.jobs.get(*it));
+        json!({
+            "id": job.id,
+            "arch": job.architecture.as_str(),
+            "after": after.map(|it| &it.id).collect::<Vec<_>>(),
+            "packages": job.packages.iter().filter_map(package).collect::<Vec<_>>(),
+            "containers": job.containers.iter().filter_map(container).collect::<Vec<_>>(),
+            "seconds": job.seconds,
+        })
+    });
+    let containers = work.containers.iter().map(|it| {
+        json!({"name": it.name, "arch": it.architecture.as_str(), "solved": it.is_solved, "because": it.why})
+    });
+    json!({
+        "event": "plan",
+        "packages": work.packages.len(),
+        "containers": containers.collect::<Vec<_>>(),
+        "jobs": jobs.collect::<Vec<_>>(),
+        "longest_chain_seconds": longest_chain(&work.tasks()),
+    })
 }

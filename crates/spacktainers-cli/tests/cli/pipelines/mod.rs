@@ -2,12 +2,14 @@
 //!
 //! - [`github`]: workflows, run by the interpreter in [`actions`];
 //! - [`gitlab`]: pipelines, run by gitlab-ci-local;
+//! - [`slurm`]: the script of sbatch, submitted to one of our own;
 //! - [`changes`]: what a change touches, and why a container is stale.
 
 mod actions;
 mod changes;
 mod github;
 mod gitlab;
+mod slurm;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -172,6 +172,8 @@ fn github_takes_three_thousand_packages() {
             .filter_map(|it| it.get("run").and_then(Node::as_str));
         commands.extend(run.map(|it| (name, it.replace("\"$ENVIRONMENT\"", "production"))));
     }
+    // What is published by legs of matrices is told by them.
+    commands.retain(|(_, command)| !command.contains("$NAME"));
     let commands = commands.iter().map(|(name, command)| (*name, &**command));
     let explicit = Work {
         containers: all.containers[..100].to_vec(),

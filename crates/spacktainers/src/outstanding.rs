@@ -33,8 +33,13 @@ pub async fn reason(asked: &Asked<'_>, context: &PublishContext) -> Option<Strin
     if asked.targets.is_empty() {
         return Some("it goes nowhere".to_owned());
     }
+    // Of an index, the image for this container's platform is meant.
+    let context = PublishContext {
+        platform: Some(container.definition.platform()),
+        ..context.clone()
+    };
     for target in &asked.targets {
-        let found = match existing(target, context).await {
+        let found = match existing(target, &context).await {
             Ok(found) => found,
             Err(error) => return Some(format!("{target} cannot be asked: {error}")),
         };

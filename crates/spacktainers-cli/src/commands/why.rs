@@ -17,11 +17,13 @@ use spacktainers::git::{Commit, Repository};
 use spacktainers::lock::{Lock, parse};
 use spacktainers::project::{Definition, Project, SETTINGS_FILE};
 use spacktainers::publish::existing;
+use spacktainers::publish::release::Branch;
 use spacktainers::why::{self, Difference};
 
 use super::affected::{Checkout, git_failure, load};
+use super::release::all_places;
 use super::session::{Session, container_failure};
-use super::{architecture, block_on, build, publish, sound_project};
+use super::{architecture, block_on, publish, sound_project};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer;
@@ -99,12 +101,15 @@ fn stored(
             },
         });
     };
-    let settings = publish::environment(project, Some(environment))?;
-    let templates: Vec<String> = settings.targets.iter().map(|it| it.0.clone()).collect();
-    let targets = build::targets(&templates, container)?;
+    let (_, settings) = publish::environment(project, Some(environment))?;
+    // Whoever asks means what users get, whatever branch this folder is at.
+    let version = container.version().unwrap_or_default();
+    let definition = container.definition;
+    let places = all_places(project, settings, definition, &version, &Branch::Main)?;
+    let targets = places.into_iter().map(|it| it.target);
     block_on(async {
         let session = Session::new(&project.settings, &[], context).await?;
-        let publish = session.publish_context(context);
+        let publish = session.publishing(project, definition, context);
         for target in targets {
             let found = existing(&target, &publish)
                 .await

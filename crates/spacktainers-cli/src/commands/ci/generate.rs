@@ -15,9 +15,11 @@ use spacktainers::project::{Definition, Project};
 
 use super::args::GenerateArgs;
 use super::files;
+use crate::commands::checkout::checkout;
 use crate::commands::farm::farm_failure;
+use crate::commands::release::all_places;
 use crate::commands::session::Session;
-use crate::commands::{affected, architecture, block_on, build, publish, sound_project};
+use crate::commands::{affected, architecture, block_on, publish, sound_project};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer::{self, Verbosity};
@@ -122,18 +124,17 @@ fn dynamic(
         true => None,
         false => Some(publish::environment(project, args.environment.as_deref())?),
     };
-    let name = environment.and_then(|settings| {
-        let mut all = project.settings.publish.iter();
-        all.find(|(_, it)| std::ptr::eq(*it, settings))
-            .map(|(name, _)| name.as_str())
-    });
+    let name = environment.map(|(name, _)| name);
     let containers = load(project, &selected);
     let mut wanted = asked(&selected, &containers);
-    if let Some(settings) = environment {
-        let templates: Vec<String> = settings.targets.iter().map(|it| it.0.clone()).collect();
+    if let Some((_, settings)) = environment {
+        let branch = checkout(&project.folder, None, settings.main.as_deref()).branch;
         for it in &mut wanted {
             if let Some(container) = it.container {
-                it.targets = build::targets(&templates, container)?;
+                let version = container.version().unwrap_or_default();
+                let places =
+                    all_places(project, settings, container.definition, &version, &branch)?;
+                it.targets = places.into_iter().map(|it| it.target).collect();
             }
         }
     }

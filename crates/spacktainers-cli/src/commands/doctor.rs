@@ -159,6 +159,10 @@ const PROGRAMS: &[(&str, &str)] = &[
         "`run`, `shell`, and sections of definition files that execute something; the package is called bubblewrap",
     ),
     ("git", "cloning the Spack that the settings name"),
+    (
+        "sbatch",
+        "building packages by jobs of Slurm, `build --build --on slurm`",
+    ),
     ("apptainer", "running SIF files"),
     ("podman", "running images of registries and layouts"),
 ];

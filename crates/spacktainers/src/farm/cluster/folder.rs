@@ -4,6 +4,7 @@
 //! SHARED/runs/20261126T065305Z/
 //!   order.json            what is built, in which batches; written once, last
 //!   containers/0/         environment and spack.lock of each container
+//!   indices/              what Spack has found out about recipes
 //!   submissions/0.json    written before and after a scheduler is asked, so that nothing is submitted twice
 //!   claims/0              the job that does batch 0
 //!   packages/HASH.json    where a package is on its way

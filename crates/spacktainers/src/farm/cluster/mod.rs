@@ -37,6 +37,7 @@ use spack_format::dag_hash::DagHash;
 use super::executor::{Executor, Planned, Work};
 use super::push::Goal;
 use super::records::Records;
+use super::room::indices;
 use super::{FarmError, Report};
 use crate::assemble::{SourceDateEpoch, rfc3339};
 use crate::event::Event;
@@ -232,6 +233,7 @@ impl Executor for Cluster {
         for (index, it) in work.orders.iter().enumerate() {
             run.put_container(index, it.manifest, it.lock_text)?;
         }
+        indices::bring(&work.spack.folder("user")?, &run.file("indices"));
         run.put("order.json", &order)?;
         self.keep(None);
         let note = format!(

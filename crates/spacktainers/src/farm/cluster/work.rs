@@ -9,6 +9,7 @@ use spack_format::yaml::SourceId;
 
 use super::super::executor::{Ended, Journal, Work};
 use super::super::plan::Build;
+use super::super::room::indices;
 use super::super::{FarmError, FarmOptions, Order, Report, local, plan, survey};
 use super::folder::{OrderFile, PackageFile, PackageState, RunFolder};
 use super::watch::package_file;
@@ -136,6 +137,8 @@ impl JobOrder {
             world,
             access,
         };
+        // A node that is new to this would read all recipes first.
+        indices::bring(&self.run.file("indices"), &spack.folder("user")?);
         let survey = survey::survey(&orders, world).await?;
         let plan = plan::plan(&orders, &survey)?;
         let ours: HashSet<DagHash> = wanted.values().flatten().map(|(hash, _)| *hash).collect();

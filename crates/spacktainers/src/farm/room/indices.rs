@@ -13,7 +13,7 @@ use std::path::Path;
 const ABOUT_RECIPES: [&str; 3] = ["patches", "providers", "tags"];
 
 /// Copies indices that are newer here. That one cannot be copied costs a minute and no more.
-pub(super) fn bring(here: &Path, there: &Path) {
+pub(in crate::farm) fn bring(here: &Path, there: &Path) {
     for kind in ABOUT_RECIPES {
         let (from, to) = (
             here.join("cache").join(kind),

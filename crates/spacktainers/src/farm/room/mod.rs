@@ -16,7 +16,7 @@
 mod bubble;
 mod error;
 mod externals;
-mod indices;
+pub(super) mod indices;
 mod root;
 
 use std::collections::BTreeMap;

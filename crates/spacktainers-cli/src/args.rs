@@ -404,6 +404,9 @@ pub(crate) enum SifCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
     /// Compare the files of two images, whatever they are packed in; what Apptainer's metadata adds is left out
-    #[arg(long, num_args = 2, value_names = ["A", "B"], required = true)]
+    #[arg(long, num_args = 2, value_names = ["A", "B"], required_unless_present = "cpu")]
     pub(crate) same: Vec<String>,
+    /// Look for instructions that processors of a target do not have, such as `x86_64_v3`, in an image
+    #[arg(long, num_args = 2, value_names = ["TARGET", "IMAGE"], conflicts_with = "same")]
+    pub(crate) cpu: Vec<String>,
 }

@@ -7,6 +7,7 @@ pub mod bucket;
 pub mod build;
 pub mod build_cache;
 pub mod content;
+pub mod cpu;
 pub mod deffile;
 pub mod diagnostic;
 pub mod epilogue;

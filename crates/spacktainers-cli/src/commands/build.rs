@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sif_format::deffile::BuildArguments;
 use spack_format::spec::SatisfiesIn;
 use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
+use spacktainers::cpu::CpuFinding;
 use spacktainers::deffile;
 use spacktainers::event::{Event, Reporter as _};
 use spacktainers::layer::relocate::Left;
@@ -18,7 +19,7 @@ use spacktainers::publish::{
     publish_sif, send_ahead,
 };
 use tokio::runtime::Handle;
-use tokio::task::spawn_blocking;
+use tokio::task::{block_in_place, spawn_blocking};
 
 use super::debug::{attach_debug, check_compression};
 use super::lock::write_lock;
@@ -179,6 +180,9 @@ impl Job<'_> {
             context: self.context,
         };
         sizes.check(&locked.known_layers())?;
+        let cpu =
+            block_in_place(|| build::check_cpu(&locked, &input, &world)).map_err(build_failure)?;
+        self.tell_cpu(&cpu, input.target.unwrap_or_default());
         let publishing = self.publishing();
         // Composing the last layer takes one processor for a moment; the others are on their way meanwhile.
         let ahead = {
@@ -232,6 +236,7 @@ impl Job<'_> {
         self.summary(&Summary {
             version,
             made: &made,
+            cpu: &cpu,
             outcomes: &outcomes,
             gathered: locked.gathered,
             left: locked.left().map(left_json).collect(),
@@ -457,6 +462,12 @@ impl Job<'_> {
         }
     }
 
+    fn tell_cpu(&self, findings: &[CpuFinding], target: &str) {
+        for it in findings {
+            printer::err(&format!("warning: {it}, and {target} has not all of it"));
+        }
+    }
+
     fn tell_findings(&self, made: &Made) {
         for it in &made.findings.missing {
             let text = format!(
@@ -492,6 +503,7 @@ impl Job<'_> {
                 "seconds": summary.took.as_secs_f64(),
                 "prefixes_left": summary.left,
                 "debug": summary.debug,
+                "cpu": summary.cpu,
                 "targets": targets,
             });
             printer::out(&document.to_string());
@@ -555,6 +567,7 @@ struct Summary<'a> {
     version: String,
     made: &'a Made,
     outcomes: &'a Outcomes,
+    cpu: &'a [CpuFinding],
     gathered: Gathered,
     /// What stays of the build in relocated packages.
     left: Vec<Value>,

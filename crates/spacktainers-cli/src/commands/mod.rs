@@ -31,6 +31,7 @@ pub(crate) mod size;
 mod solve;
 mod spec;
 mod verify;
+mod verify_cpu;
 pub(crate) mod why;
 
 use std::future::Future;

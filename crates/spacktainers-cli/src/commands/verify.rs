@@ -18,6 +18,9 @@ use crate::printer;
 const TOLD: usize = 50;
 
 pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
+    if let [target, image] = args.cpu.as_slice() {
+        return super::verify_cpu::run(target, image, context);
+    }
     let [one, two] = args.same.as_slice() else {
         return Err(Failure::new(
             Exit::Usage,

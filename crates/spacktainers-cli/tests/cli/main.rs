@@ -35,6 +35,7 @@ mod beginning;
 mod building;
 mod caching;
 mod corpus;
+mod cpu;
 mod deffiles;
 mod ecr;
 mod epilogues;

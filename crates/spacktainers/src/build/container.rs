@@ -169,6 +169,7 @@ impl<'p> Container<'p> {
             inspections: &self.spack.inspections,
             install: self.install.clone(),
             target: self.architecture.target.as_deref(),
+            cpu: &self.architecture.cpu,
             base: &self.architecture.base,
             base_packages: &self.spack.base_packages,
             finish: &self.spack.finish,

@@ -5,6 +5,7 @@ use spack_format::yaml::Span;
 use super::size::human;
 use crate::assemble;
 use crate::base::BaseError;
+use crate::cpu::{CpuFinding, CpuScanError};
 use crate::epilogue::EpilogueError;
 use crate::fetch::{FailureKind, FetchError, FindError, Missing};
 use crate::layer::transform::TransformError;
@@ -131,6 +132,17 @@ pub enum BuildError {
     /// Programs would not start.
     #[error("the image lacks what its programs need:{}", list_findings(.0))]
     Libraries(Findings),
+    /// Programs would stop on a processor of the target.
+    #[error("packages use instructions that {target} does not have:{}", list_cpu(.findings))]
+    Cpu {
+        /// The target.
+        target: String,
+        /// Where.
+        findings: Vec<CpuFinding>,
+    },
+    /// A package cannot be looked into for its instructions.
+    #[error(transparent)]
+    CpuScan(#[from] CpuScanError),
     /// What finishes the image cannot be done.
     #[error("the image cannot be finished")]
     Finish {
@@ -193,6 +205,8 @@ impl BuildError {
             | Self::PrefixMap { .. }
             | Self::BinaryDistribution { .. }
             | Self::Prefix { .. }
+            | Self::Cpu { .. }
+            | Self::CpuScan(_)
             | Self::Libraries(_) => ErrorKind::Unverified,
             Self::Finish { source, .. } if source.is_definition() => ErrorKind::Definition,
             Self::Tree(error) if error.is_verification() => ErrorKind::Unverified,
@@ -230,6 +244,10 @@ impl BuildError {
                     .to_owned()
             }
             Self::Transform(errors) => errors.iter().find_map(TransformError::hint)?.to_owned(),
+            Self::Cpu { .. } => {
+                "build these packages without `-march=native` and the like; or, where the code is chosen at run time, name the files in `[arch.…] cpu_allow`"
+                    .to_owned()
+            }
             Self::Libraries(_) => {
                 "add to the base what brings these libraries, or accept that they are missing with --allow-missing-libraries"
                     .to_owned()
@@ -261,6 +279,10 @@ fn list_errors<E: std::error::Error>(errors: &[E]) -> String {
         .iter()
         .map(|error| format!("\n  {}", crate::base::one_line(error)))
         .collect()
+}
+
+fn list_cpu(findings: &[CpuFinding]) -> String {
+    findings.iter().map(|it| format!("\n  {it}")).collect()
 }
 
 fn list_findings(findings: &Findings) -> String {

@@ -43,7 +43,7 @@ pub struct Locked<'a> {
     /// What gathering the packages took.
     pub gathered: Gathered,
     decided: Decided<'a>,
-    packages: Vec<Package<'a>>,
+    pub(super) packages: Vec<Package<'a>>,
     prefixes: Vec<String>,
     layers: Vec<RecordedLayer>,
     base: Base,

@@ -11,6 +11,7 @@
 //! which does what the author wants done to it at the end. None sends anything: that is `publish`. What is in no mirror comes back as [`BuildError::Missing`]; there is no loop here.
 
 mod container;
+mod cpu;
 mod debug;
 mod environment;
 mod error;
@@ -38,6 +39,7 @@ use spack_format::view::ViewDescriptor;
 
 use crate::assemble::SourceDateEpoch;
 use crate::base::{BaseArchitecture, BaseContext, BaseSource};
+use crate::cpu::CpuSettings;
 use crate::event::Reporter;
 use crate::fetch::BuildCache;
 use crate::layer::Compress;
@@ -50,6 +52,7 @@ use crate::sandbox::Machine;
 use crate::spack::SpackOnDemand;
 
 pub use container::{Container, ContainerError};
+pub use cpu::check_cpu;
 pub use debug::{DEBUG_ARTIFACT, debug_attachment};
 pub use error::{BuildError, ErrorKind};
 pub use finish::finish;
@@ -90,6 +93,8 @@ pub struct BuildInput<'a> {
     pub install: Option<InstallRoot>,
     /// The processor target that the settings require.
     pub target: Option<&'a str>,
+    /// What is done about instructions above that target.
+    pub cpu: &'a CpuSettings,
     /// What lies below the packages.
     pub base: &'a BaseSource,
     /// Debian packages that this container's base has besides those of the settings.

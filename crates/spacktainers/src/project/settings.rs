@@ -19,6 +19,7 @@ use super::toml_tree;
 use crate::base::debian::{DebianSettings, DebianVariant, ValidUntil};
 use crate::base::{BaseArchitecture, BaseSource};
 use crate::build::{InstallRoot, Limits};
+use crate::cpu::{CpuPolicy, CpuSettings};
 use crate::diagnostic::Diagnostic;
 use crate::layer::Compress;
 use crate::layer::slim::SlimRules;
@@ -103,6 +104,8 @@ pub struct ArchitectureSettings {
     pub base: BaseSource,
     /// The processor target that every package must be built for.
     pub target: Option<String>,
+    /// What is done about instructions above the target.
+    pub cpu: CpuSettings,
     /// Where the base was written, if it was.
     pub base_place: Option<Span>,
 }
@@ -112,6 +115,7 @@ impl Default for ArchitectureSettings {
         Self {
             base: BaseSource::Scratch,
             target: None,
+            cpu: CpuSettings::default(),
             base_place: None,
         }
     }
@@ -227,6 +231,28 @@ impl Settings {
         };
         faults.sort_by_key(|fault| fault.place.map(|place| (place.start, place.end)));
         (settings, faults)
+    }
+}
+
+/// `cpu` and `cpu_allow` of an architecture.
+fn cpu(node: &Node, faults: &mut Vec<Diagnostic>) -> CpuSettings {
+    let policy = node.get("cpu").and_then(Node::as_str);
+    let patterns = node.get("cpu_allow").and_then(Node::as_sequence);
+    let mut allowed = Vec::new();
+    for pattern in patterns.unwrap_or_default() {
+        match pattern.as_str().map(glob::Pattern::new) {
+            Some(Ok(pattern)) => allowed.push(pattern),
+            Some(Err(error)) => faults.push(
+                Diagnostic::error(pattern.span, format!("this is no pattern: {}", error.msg))
+                    .label("here")
+                    .hint("patterns of paths have `*`, `?` and `[…]`: `*/lib/libkernels*.so*`"),
+            ),
+            None => {}
+        }
+    }
+    CpuSettings {
+        policy: policy.and_then(CpuPolicy::parse).unwrap_or_default(),
+        allowed,
     }
 }
 
@@ -409,6 +435,7 @@ fn architectures(
             ArchitectureSettings {
                 base: base.unwrap_or(BaseSource::Scratch),
                 target: node.get("target").and_then(Node::as_str).map(str::to_owned),
+                cpu: cpu(node, faults),
                 base_place: base_node.map(|node| node.span),
             },
         );

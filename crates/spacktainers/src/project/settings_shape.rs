@@ -10,6 +10,7 @@ use super::farm_settings::{parse_size, parse_time};
 use super::slim_settings::{COMPRESSIONS, LIMITS, SLIM};
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
+use crate::cpu::CpuPolicy;
 use crate::farm::ExecutorKind;
 use crate::publish::check_template;
 
@@ -230,6 +231,8 @@ static ARCHITECTURE: MapShape = closed(
     &[
         key("base", Shape::Text(&BASE_SOURCE)),
         key("target", Shape::Text(&TARGET)),
+        key("cpu", Shape::Text(&CPU)),
+        key("cpu_allow", STRINGS),
     ],
 );
 
@@ -347,6 +350,18 @@ static TARGET: TextShape = TextShape {
             text,
             "this is not a processor target",
             "write one name, such as `x86_64_v3` or `neoverse_n1`",
+        )),
+    },
+};
+
+static CPU: TextShape = TextShape {
+    noun: "what to do about instructions above the target",
+    check: |text| match CpuPolicy::parse(text) {
+        Some(_) => Ok(()),
+        None => Err(whole(
+            text,
+            "nobody knows what to do about instructions by this word",
+            "write `require`, `report` or `ignore`",
         )),
     },
 };

@@ -49,26 +49,20 @@ pub(super) fn sections(elf: &Elf<'_>) -> Vec<bool> {
             goes[index] = true;
         }
     }
-    // Names go with the last of those that have them.
-    let users = |names: usize| {
-        let links = move |it: &Section| usize::try_from(it.link).is_ok_and(|link| link == names);
-        elf.sections
-            .iter()
-            .zip(&goes)
-            .filter(move |(it, _)| links(it))
-    };
-    let names: Vec<usize> = (1..elf.sections.len())
-        .filter(|index| {
-            let section = &elf.sections[*index];
-            section.kind == SHT_STRTAB
-                && !section.is_loaded()
-                && *index != elf.names
-                && users(*index).next().is_some()
-                && users(*index).all(|(_, goes)| *goes)
-        })
-        .collect();
-    for index in names {
-        goes[index] = true;
+    // Names go with the last of those that have them: for each section whether one has its names there, and whether all of
+    // these go.
+    let mut users = vec![(false, true); elf.sections.len()];
+    for (section, goes) in elf.sections.iter().zip(&goes) {
+        let names = usize::try_from(section.link).unwrap_or(usize::MAX);
+        if let Some((has_any, all_go)) = users.get_mut(names) {
+            *has_any = true;
+            *all_go &= goes;
+        }
+    }
+    let sections = elf.sections.iter().zip(users).enumerate().skip(1);
+    for (index, (section, (has_any, all_go))) in sections {
+        let is_names = section.kind == SHT_STRTAB && !section.is_loaded() && index != elf.names;
+        goes[index] |= is_names && has_any && all_go;
     }
     goes
 }

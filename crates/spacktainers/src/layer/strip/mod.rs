@@ -4,18 +4,19 @@
 //! before   header, segments: code and data | .comment .symtab .strtab .debug_* .shstrtab | table of sections
 //! after    the same bytes                  | .comment .shstrtab                          | table of sections
 //! debug    header, .note.gnu.build-id      | all of what was taken, and what it refers to
+//! ```
 //!
 //! A debugger finds the file with symbols by the build ID; a program that has none gets a section that names the file,
 //! `.gnu_debuglink`.
-//! ```
 //!
 //! [`read`] finds tables and refuses what is damaged, [`class`] decides about files and sections, [`cut`] writes the program,
 //! [`debug`] the file for debuggers. Nothing that is loaded moves or changes: sections behind the last loaded byte are left
 //! out, those between loaded bytes stay. What is taken is what `strip` takes: the symbol table, its names, relocations that
 //! name its symbols, and debugging sections.
 //!
-//! Start at [`strip`]. Sources: System V ABI, "Sections" and "Program Header"; binutils, `bfd/elf.c` (`_bfd_elf_make_section_from_shdr`) for
-//! which names are debugging sections; GDB's manual, "Debugging Information in Separate Files".
+//! Start at [`strip`]. Sources: System V ABI, "Sections" and "Program Header"; binutils, `bfd/elf.c`
+//! (`_bfd_elf_make_section_from_shdr`) for which names are debugging sections; GDB's manual, "Debugging Information in
+//! Separate Files".
 
 mod class;
 mod cut;

@@ -15,6 +15,9 @@ const EM_AARCH64: u16 = 183;
 /// A number of segments that is told elsewhere: no program has so many.
 const PN_XNUM: u16 = 0xffff;
 
+/// Bytes of a section's name that are looked at.
+const LONGEST_NAME: usize = 64;
+
 pub(super) const SHT_NULL: u32 = 0;
 pub(super) const SHT_PROGBITS: u32 = 1;
 pub(super) const SHT_SYMTAB: u32 = 2;
@@ -166,6 +169,14 @@ impl<'d> Elf<'d> {
             }
             sections.push(section);
         }
+        // What is copied is in the file once: sections that share their bytes would make a small file a large one.
+        let copied = sections
+            .iter()
+            .filter(|it| it.has_bytes() && (!it.is_loaded() || it.kind == SHT_NOTE))
+            .try_fold(0_u64, |sum, it| sum.checked_add(it.size))?;
+        if copied > data.len() as u64 {
+            return None;
+        }
         let has_names = sections
             .get(names)
             .is_some_and(|it| it.kind == SHT_STRTAB && it.has_bytes() && !it.is_loaded());
@@ -179,7 +190,7 @@ impl<'d> Elf<'d> {
         }))
     }
 
-    /// A section's name.
+    /// A section's name, or the beginning of one that is longer than those that mean something here.
     pub(super) fn name(&self, section: &Section) -> &'d [u8] {
         let names = self
             .sections
@@ -187,6 +198,7 @@ impl<'d> Elf<'d> {
             .map_or(&[][..], |it| self.bytes(it));
         let from = usize::try_from(section.name).unwrap_or(usize::MAX);
         let name = names.get(from..).unwrap_or_default();
+        let name = name.get(..LONGEST_NAME).unwrap_or(name);
         name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 

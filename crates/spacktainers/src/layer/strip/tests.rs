@@ -372,6 +372,26 @@ fn a_small_file_is_stripped_to_its_names() {
     assert_eq!(elf.name(&elf.sections[elf.names]), b".shstrtab");
 }
 
+#[test]
+fn sections_that_share_their_bytes_do_not_multiply_them() {
+    let mut file = small();
+    let at = u64::from_le_bytes(file[40..48].try_into().expect("8 bytes"));
+    let at = usize::try_from(at).expect("small");
+    let shared = Section {
+        kind: read::SHT_PROGBITS,
+        size: at as u64,
+        ..Section::default()
+    };
+    for _ in 0..1000 {
+        file.extend_from_slice(&shared.to_bytes());
+    }
+    file[60..62].copy_from_slice(&1004_u16.to_le_bytes());
+    for symbols in [Symbols::Drop, Symbols::Separate] {
+        let outcome = strip(&file, symbols, PATH);
+        assert_eq!(outcome, Outcome::Kept(KeptBecause::Damaged));
+    }
+}
+
 proptest! {
     #[test]
     fn no_damage_makes_it_panic_or_grow(

@@ -190,6 +190,19 @@ pub enum PublishError {
         /// Why.
         source: Box<SifWriteError>,
     },
+    /// A layer that Amazon's registry does not take.
+    #[error(
+        "`{target}` takes layers of at most 52,000 MiB, and {title} has {} MiB: a higher `[layers] budget` puts less into one layer",
+        size >> 20
+    )]
+    TooBig {
+        /// The target.
+        target: Box<Target>,
+        /// What the layer holds.
+        title: String,
+        /// Bytes of it.
+        size: u64,
+    },
     /// Something is to be attached to an image in a place that has no room for it.
     #[error(
         "nothing can be attached to an image in `{0}`: registries and image layouts alone keep what is about an image"

@@ -10,6 +10,7 @@ use oci_format::{ImageIndex, Platform};
 use spacktainers::base::{BaseArchitecture, BaseContext};
 use spacktainers::event::Silent;
 use spacktainers::image::Image;
+use spacktainers::publish::release::{Content, Place, Release, gather, release};
 use spacktainers::publish::{PublishContext, Target, existing, publish};
 use spacktainers::registry::{ManifestKey, RegistryClient};
 use spacktainers::source::{self, ImageSource};
@@ -195,4 +196,55 @@ async fn an_image_becomes_an_index_when_one_for_another_platform_comes() {
             Some(images[3].manifest_descriptor.digest)
         );
     }
+}
+
+fn of_image<'a>(image: &'a Image, places: &'a [Place]) -> Release<'a> {
+    Release {
+        content: Content::Image(image),
+        places,
+        attachments: &[],
+        sif: None,
+        checks: &[],
+        replaces: false,
+    }
+}
+
+#[tokio::test]
+async fn releases_for_several_platforms_share_a_name_and_are_promoted_one_by_one() {
+    let Some(server) = server::start() else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a folder");
+    let context = context(directory.path(), settings());
+    let images = images(directory.path());
+    let place = |name: &str| {
+        let text = format!("docker://{}/{name}", server.address);
+        [Place::fixed(text.parse().expect("a target"))]
+    };
+    let (staging, production) = (place("staging/several:v1"), place("several:v1"));
+    // A version has room for one image of each platform: none of them replaces another.
+    for (image, platform) in images.iter().zip(&platforms()) {
+        let context = of(platform, true, &context);
+        let released = release(&of_image(image, &staging), &context).await;
+        released.expect("is released");
+    }
+    for platform in &platforms() {
+        let context = of(platform, true, &context);
+        let gathered = gather(&staging, &context).await.expect("is whole");
+        let promoted = release(&of_image(&gathered.image, &production), &context).await;
+        assert_eq!(promoted.expect("is promoted")[0].receipt.blobs_mounted, 1);
+    }
+    let digests = async |places: &[Place]| {
+        let index = index(&places[0].target, &context).await;
+        let digests = index.manifests.iter().map(|it| it.digest);
+        digests.collect::<Vec<_>>()
+    };
+    let there = digests(&production).await;
+    assert_eq!(there.len(), images.len());
+    assert_eq!(there, digests(&staging).await);
+    let other = of(&platform("riscv64", None), true, &context);
+    let error = gather(&staging, &other)
+        .await
+        .expect_err("not for this one");
+    assert!(error.to_string().contains("no image for this platform"));
 }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use spacktainers::mirror::Network;
 use spacktainers::publish::release::{
     Check, CheckSubject, Content, Place, Release, ReleaseError, gather, release,
 };
 use spacktainers::publish::{AttachedBlob, Attachment, attachments};
+use spacktainers::registry::ecr::{EcrAccess, MAX_LAYER};
 use spacktainers::registry::{ManifestKey, RegistryClient};
 
 use crate::proxy::{Act, Proxy};
@@ -221,4 +223,35 @@ async fn a_name_that_somebody_else_takes_at_the_same_time_is_told() {
     let error = release(&wanted, &context).await.expect_err("another's");
     assert!(matches!(error, ReleaseError::Moved { .. }), "{error}");
     assert!(error.hint().is_some());
+}
+
+#[tokio::test]
+async fn a_layer_that_ecr_does_not_take_is_told_before_anything_is_sent() {
+    let Some(server) = server::start() else {
+        return;
+    };
+    let proxy = Proxy::before(&server.address).await;
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let network = Network::new(std::time::Duration::from_secs(10));
+    let hosts = [proxy.address.clone()].into();
+    let mut settings = settings();
+    settings.credentials =
+        settings
+            .credentials
+            .with_ecr(EcrAccess::new(network, Arc::default(), hosts));
+    let context = context(directory.path(), settings);
+    let mut image = image(directory.path(), 10, &[1000]);
+    image.layers[0].descriptor.size = MAX_LAYER + 1;
+    let places = [Place::fixed(target(&proxy.address, "a/b:v1"))];
+    let wanted = Release {
+        content: Content::Image(&image),
+        places: &places,
+        attachments: &[],
+        sif: None,
+        checks: &[],
+        replaces: false,
+    };
+    let error = release(&wanted, &context).await.expect_err("too big");
+    assert!(error.to_string().contains("52,000 MiB"), "{error}");
+    assert!(proxy.seen().iter().all(|it| it.method == "GET"));
 }

@@ -14,13 +14,13 @@
 use std::collections::BTreeMap;
 
 use oci_format::json::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES};
-use oci_format::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest};
+use oci_format::{Descriptor, Digest, ImageConfig, ImageManifest, Manifest, Reference};
 
 use super::super::{AttachedBlob, Attachment, PublishContext, PublishError, Target};
 use super::{Place, ReleaseError};
 use crate::bucket::{Bucket, ObjectName};
 use crate::image::{Image, LayerContent, RecordedLayer};
-use crate::registry::{ManifestKey, Repository};
+use crate::registry::{FetchedManifest, ManifestKey, RegistryError, Repository};
 use crate::sif::SifFacts;
 
 /// A SIF file in a bucket, to be copied.
@@ -70,17 +70,12 @@ pub async fn gather(places: &[Place], context: &PublishContext) -> Result<Gather
         why,
     };
     let repository = context.registry.repository(reference).map_err(refused)?;
-    let key = ManifestKey::from(reference);
-    let found = repository.manifest(key).await.map_err(refused)?;
-    let found = found.ok_or_else(|| incomplete("it holds nothing".to_owned()))?;
-    let manifest = match Manifest::parse(&found.bytes) {
-        Ok(Manifest::Image(manifest)) => *manifest,
-        Ok(Manifest::Index(_)) => {
-            let why = "it is an index of several images: promote each of them".to_owned();
-            return Err(incomplete(why));
-        }
-        Err(_) => return Err(incomplete("it is no image".to_owned())),
-    };
+    let found = image_under(&repository, reference, context).await;
+    let found = found.map_err(refused)?;
+    let found =
+        found.ok_or_else(|| incomplete("it holds no image for this platform".to_owned()))?;
+    let manifest = ImageManifest::parse(&found.bytes);
+    let manifest = manifest.map_err(|_| incomplete("it is no image".to_owned()))?;
     let digest = found.descriptor.digest;
     let sif = same_everywhere(places, digest, context).await?;
     let config = repository.blob_bytes(&manifest.config, MAX_CONFIG_BYTES);
@@ -130,6 +125,26 @@ pub async fn gather(places: &[Place], context: &PublishContext) -> Result<Gather
     })
 }
 
+/// The manifest that a name holds; of a name for several platforms, that of the context's.
+async fn image_under(
+    repository: &Repository,
+    reference: &Reference,
+    context: &PublishContext,
+) -> Result<Option<FetchedManifest>, RegistryError> {
+    let key = ManifestKey::from(reference);
+    let Some(found) = repository.manifest(key).await? else {
+        return Ok(None);
+    };
+    let Ok(Manifest::Index(index)) = Manifest::parse(&found.bytes) else {
+        return Ok(Some(found));
+    };
+    let platform = context.platform.as_ref();
+    match platform.and_then(|platform| index.entry(platform)) {
+        Some(entry) => repository.manifest(entry.digest).await,
+        None => Ok(None),
+    }
+}
+
 /// Refuses places that hold another image; gives the first SIF file in a bucket.
 async fn same_everywhere(
     places: &[Place],
@@ -144,8 +159,8 @@ async fn same_everywhere(
             Target::Registry(reference) => {
                 let refused = |error| failed(PublishError::registry(target)(error));
                 let repository = context.registry.repository(reference).map_err(refused)?;
-                let key = ManifestKey::from(reference);
-                let found = repository.manifest(key).await.map_err(refused)?;
+                let found = image_under(&repository, reference, context).await;
+                let found = found.map_err(refused)?;
                 found.map(|it| it.descriptor.digest)
             }
             Target::Object(object) => {

@@ -10,6 +10,7 @@ use super::super::{Attached, PublishError, Receipt, Target, attach, attachments,
 use super::look::Held;
 use super::{ReleaseError, ReleaseReceipt, Work, all};
 use crate::bucket::Bucket;
+use crate::registry::ecr::{EcrAccess, MAX_LAYER};
 use crate::registry::{ManifestKey, Repository};
 
 /// What is ready to get its name, for each place.
@@ -140,6 +141,17 @@ async fn image(
     let refused = PublishError::registry(target);
     let manifest = &image.manifest_descriptor;
     let repository = open(&blobs.all, reference, context).map_err(&refused)?;
+    let is_ecr = |ecr: &EcrAccess| ecr.host(reference.registry()).is_some();
+    let mut all = blobs.all.iter();
+    if context.registry.credentials().ecr().is_some_and(is_ecr)
+        && let Some(blob) = all.find(|it| it.descriptor.size > MAX_LAYER)
+    {
+        return Err(PublishError::TooBig {
+            target: Box::new(target.clone()),
+            title: blob.title.to_owned(),
+            size: blob.descriptor.size,
+        });
+    }
     let mut receipt = Receipt::new(target, image);
     let mut attached = Vec::new();
     if let Some(first) = first {

@@ -11,7 +11,7 @@
 //!
 //! What ECR does otherwise than most registries, and what it means here:
 //! - repositories have to be made before anything is pushed ([`EcrAccess::ensure_repository`]), `public.ecr.aws` too;
-//! - a layer has at most 52,000 MiB (quota "Maximum layer size"), and what is sent in chunks is stored as parts of at least
+//! - a layer has at most 52,000 MiB ([`MAX_LAYER`]), which a release looks at before it sends anything, and what is sent in chunks is stored as parts of at least
 //!   5 MiB: chunks are of 32 MiB, see [`super::RegistrySettings::chunk`];
 //! - an upload session that a request broke is thrown away, with 416 or `BLOB_UPLOAD_INVALID`: see `upload.rs`, which
 //!   asks and begins anew;
@@ -45,6 +45,9 @@ pub use repository::{EcrRepositorySettings, Ensured, lifecycle_dangers};
 
 /// How long a token is used: they are good for twelve hours.
 const TOKEN_LIFE: Duration = Duration::from_secs(11 * 3600);
+
+/// The most bytes of a layer: quota "Maximum layer size".
+pub const MAX_LAYER: u64 = 52_000 << 20;
 
 /// The way to ECR; cheap to clone, and tokens are kept. Its `Debug` says nothing secret.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ pub(crate) mod init;
 mod list;
 mod lock;
 pub(crate) mod login;
+mod outcome;
 mod plan;
 mod plan_layers;
 pub(crate) mod promote;

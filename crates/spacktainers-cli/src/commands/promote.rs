@@ -8,10 +8,11 @@ use spacktainers::project::{Definition, DefinitionKind};
 use spacktainers::publish::release::gather;
 
 use super::checkout::checkout;
+use super::outcome::receipt_line;
 use super::publish::{environment, version};
 use super::release::{ReleaseHow, all_places, failure, receipt_json};
 use super::session::Session;
-use super::{architecture, block_on, build, sound_project};
+use super::{architecture, block_on, sound_project};
 use crate::context::{Context, Failure};
 use crate::exit::Exit;
 use crate::printer;
@@ -104,7 +105,7 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, Failure
                     }
                     if context.verbosity > printer::Verbosity::Quiet {
                         for receipt in &receipts {
-                            printer::err(&build::receipt_line(&receipt.receipt));
+                            printer::err(&receipt_line(&receipt.receipt));
                         }
                     }
                 }

@@ -12,7 +12,7 @@ use spacktainers::image::Image;
 use spacktainers::project::Project;
 use spacktainers::publish::{Placeholders, Target, existing, publish};
 
-use super::build::{outcome_exit, outcome_json, receipt_line, report_target};
+use super::outcome::{outcome_exit, outcome_json, receipt_line, report_target};
 use super::session::{Session, exit_of, machine};
 use super::{architecture, block_on, solve, sound_project};
 use crate::context::{Context, Failure};

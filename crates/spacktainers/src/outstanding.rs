@@ -2,14 +2,16 @@
 //!
 //! An edge: the answers are [`Work`], which `pipeline` turns into jobs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use spack_format::concrete::ConcreteSpec;
 use spack_format::dag_hash::DagHash;
 
 use crate::build::{Container, World, staleness};
 use crate::farm::{self, FarmError, Order};
+use crate::local_cache::LocalCache;
 use crate::pipeline::{Wanted, Work};
-use crate::project::Definition;
+use crate::project::{Definition, Settings};
 use crate::publish::{PublishContext, Target, existing};
 
 /// A container that shall be published.
@@ -52,13 +54,13 @@ pub async fn reason(asked: &Asked<'_>, context: &PublishContext) -> Option<Strin
     None
 }
 
-/// What is missing of all that is asked. `minutes` are those that packages take, by name.
+/// What is missing of all that is asked.
 ///
 /// # Errors
 /// When mirrors cannot be asked.
 pub async fn outstanding(
     asked: &[Asked<'_>],
-    minutes: &BTreeMap<String, u64>,
+    settings: &Settings,
     world: &World<'_>,
     context: &PublishContext,
 ) -> Result<Work, FarmError> {
@@ -74,14 +76,24 @@ pub async fn outstanding(
     }
     let wanted: Vec<Wanted<'_>> = wanted(asked, &reasons);
     let is_there = |hash: &DagHash| mirrors.get(hash).copied().unwrap_or(true);
-    Ok(Work::missing(&wanted, is_there, minutes))
+    let seconds = |spec: &ConcreteSpec| seconds(settings, Some(world.cache), spec);
+    Ok(Work::missing(&wanted, is_there, seconds))
 }
 
-/// All that could ever have to be done for what is asked: as if mirrors and targets were empty.
+/// All that could ever have to be done for what is asked: as if mirrors and targets were empty. What it takes is known by
+/// the settings alone, so that the answer is the same on all machines.
 #[must_use]
-pub fn everything(asked: &[Asked<'_>], minutes: &BTreeMap<String, u64>) -> Work {
+pub fn everything(asked: &[Asked<'_>], settings: &Settings) -> Work {
     let reasons = vec![Some(String::new()); asked.len()];
-    Work::missing(&wanted(asked, &reasons), |_| false, minutes)
+    let seconds = |spec: &ConcreteSpec| seconds(settings, None, spec);
+    Work::missing(&wanted(asked, &reasons), |_| false, seconds)
+}
+
+/// Seconds that a package takes: by `[ci] minutes`, else by what `[farm]` or the local cache knows.
+fn seconds(settings: &Settings, cache: Option<&LocalCache>, spec: &ConcreteSpec) -> Option<u64> {
+    let said = settings.ci.minutes.get(&spec.name);
+    let said = said.map(|minutes| minutes.saturating_mul(60));
+    said.or_else(|| farm::seconds(&settings.farm.needs, cache, spec))
 }
 
 fn wanted<'a>(asked: &'a [Asked<'_>], reasons: &'a [Option<String>]) -> Vec<Wanted<'a>> {

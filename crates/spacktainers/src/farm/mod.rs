@@ -57,7 +57,7 @@ use crate::mirror::Access;
 use crate::project::Settings;
 use crate::spack::Spack;
 
-pub use ask::ask;
+pub use ask::{ask, seconds};
 pub use capsule::{Capsule, CapsuleError, CapsuleSummary, FirstError};
 pub use cluster::BatchSettings;
 pub use error::{FarmError, LayDownError, PackageError};

@@ -33,7 +33,12 @@ impl<'a> Records<'a> {
 
     /// What the build that is most like `build` took.
     pub(super) fn latest(&self, build: &Build) -> Option<Recorded> {
-        keys(build).iter().find_map(|key| {
+        self.nearest(&keys(build))
+    }
+
+    /// What is remembered under the first of these keys that has something.
+    pub(super) fn nearest(&self, keys: &[String]) -> Option<Recorded> {
+        keys.iter().find_map(|key| {
             let bytes = self.cache.record(KIND, key)?;
             serde_json::from_slice(&bytes).ok().filter(is_sound)
         })

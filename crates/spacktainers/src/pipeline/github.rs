@@ -26,6 +26,9 @@ use super::{
 use crate::base::BaseArchitecture;
 use crate::project::Settings;
 
+/// Minutes after which GitHub stops a job that says nothing. Source: "Workflow syntax", `timeout-minutes`.
+const GITHUB_TIMEOUT: u64 = 360;
+
 /// Where workflows lie.
 pub const FOLDER: &str = ".github/workflows";
 
@@ -322,12 +325,8 @@ fn run(settings: &Settings, all: &Work, publishes: bool) -> Map {
             .map(|it| it.id.clone());
         let needs: Vec<String> = std::iter::once("plan".to_owned()).chain(needs).collect();
         // A job that was skipped had nothing to do: only failures hold others up.
-        let failed = match needs.len() {
-            1 => "",
-            _ => " && !contains(needs.*.result, 'failure')",
-        };
         let condition = format!(
-            "${{{{ !cancelled() && needs.plan.result == 'success'{failed} && contains(fromJSON(needs.plan.outputs.jobs), '{}') }}}}",
+            "${{{{ !cancelled() && !contains(needs.*.result, 'failure') && contains(needs.plan.outputs.jobs, '\"{}\"') }}}}",
             job.id
         );
         let mut commands = job.commands(&explicit, &publishing);
@@ -458,7 +457,10 @@ fn machine(
     if let Some(image) = image(settings, architecture) {
         job.put("container", image);
     }
-    job.put("timeout-minutes", settings.ci.timeout_minutes);
+    // Otherwise it is GitHub's own.
+    if settings.ci.timeout_minutes != GITHUB_TIMEOUT {
+        job.put("timeout-minutes", settings.ci.timeout_minutes);
+    }
     if sees_environment {
         job.put("environment", "${{ inputs.environment-name }}");
     }

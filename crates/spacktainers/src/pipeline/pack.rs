@@ -11,6 +11,9 @@
 //!
 //! What *has to begin when* follows from a target for the end of it all: the longest chain and a few percent. A target
 //! that asks for more jobs than there may be is given up for a later one.
+//!
+//! Plans that take hours end within 15 % of the bound. Where the longest chain is some tens of minutes, of packages that
+//! take hardly longer than a job takes to start, the starts of a few jobs behind each other come on top of that.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! What there is to do: packages to build, each once, and containers to publish. Should minus is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use spack_format::concrete::{ConcreteSpec, ConcreteSpecs, DepTypes};
 use spack_format::dag_hash::DagHash;
@@ -98,7 +98,8 @@ pub struct Wanted<'a> {
 }
 
 impl Work {
-    /// What is missing of `wanted`: `is_there` tells which packages mirrors have, `minutes` how long some take.
+    /// What is missing of `wanted`: `is_there` tells which packages mirrors have, `seconds` how long a package takes, as far
+    /// as it is known.
     ///
     /// A container that is up to date needs nothing, not even packages that mirrors have lost. As for a build on one
     /// machine, what a package of a mirror was built with is not needed; see `farm`.
@@ -106,7 +107,7 @@ impl Work {
     pub fn missing(
         wanted: &[Wanted<'_>],
         is_there: impl Fn(&DagHash) -> bool,
-        minutes: &BTreeMap<String, u64>,
+        seconds: impl Fn(&ConcreteSpec) -> Option<u64>,
     ) -> Self {
         let mut work = Self::default();
         let mut places: HashMap<DagHash, usize> = HashMap::new();
@@ -124,7 +125,7 @@ impl Work {
                         version: spec.version.clone(),
                         architecture: container.architecture,
                         after: nearest(spec, specs, DepTypes::RUNTIME | DepTypes::BUILD, &places),
-                        seconds: seconds(&spec.name, minutes),
+                        seconds: seconds(spec).unwrap_or_else(|| guessed(&spec.name)),
                     };
                     places.insert(spec.hash, work.packages.len());
                     work.packages.push(package);
@@ -181,12 +182,11 @@ fn kind(architecture: BaseArchitecture) -> usize {
     }
 }
 
-fn seconds(name: &str, minutes: &BTreeMap<String, u64>) -> u64 {
-    let known = minutes.get(name).copied().or_else(|| {
-        let slow = SLOW.binary_search_by_key(&name, |(slow, _)| slow).ok()?;
-        Some(SLOW.get(slow)?.1)
-    });
-    known.map_or(GUESSED_PACKAGE, |it| it.saturating_mul(60))
+/// Seconds that a package of this name takes where nobody knows.
+fn guessed(name: &str) -> u64 {
+    let slow = SLOW.binary_search_by_key(&name, |(slow, _)| slow);
+    let slow = slow.ok().and_then(|it| SLOW.get(it));
+    slow.map_or(GUESSED_PACKAGE, |(_, minutes)| minutes * 60)
 }
 
 /// What is missing of one lock, dependencies first. Only what a missing package is reached by counts.

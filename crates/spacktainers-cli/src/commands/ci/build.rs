@@ -3,7 +3,7 @@
 //! A package whose dependencies are in no mirror is held up: another job should have built them, and has failed. It is
 //! not built here once more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::json;
 use spack_format::dag_hash::DagHash;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &CiBuildArgs, context: &Context) -> Result<Exit, Failure
         let mirrors = farm::ask(&orders, &world).await.map_err(farm_failure)?;
         let wanted: Vec<Wanted<'_>> = orders.iter().zip(&containers).map(wanted).collect();
         let is_there = |hash: &DagHash| mirrors.get(hash).copied().unwrap_or(true);
-        let work = Work::missing(&wanted, is_there, &BTreeMap::new());
+        let work = Work::missing(&wanted, is_there, |_| None);
         let (ours, held_up) = split(&work, &hashes);
         let orders = orders.into_iter().map(|order| {
             let ours = order

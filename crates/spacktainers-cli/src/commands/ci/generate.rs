@@ -53,7 +53,7 @@ pub(in crate::commands) fn committed(
         }
         System::Github => {
             let containers = load(project, &selected);
-            let all = everything(&asked(&selected, &containers), &project.settings.ci.minutes);
+            let all = everything(&asked(&selected, &containers), &project.settings);
             github::committed(&project.settings, &all).map_err(too_big)
         }
         System::Slurm => Ok(Vec::new()),
@@ -138,13 +138,17 @@ fn dynamic(
             }
         }
     }
-    let minutes = &project.settings.ci.minutes;
     let work = block_on(async {
         let session = Session::new(&project.settings, &[], context).await?;
         let publish = session.publish_context(context);
-        outstanding(&wanted, minutes, &session.world(context), &publish)
-            .await
-            .map_err(farm_failure)
+        outstanding(
+            &wanted,
+            &project.settings,
+            &session.world(context),
+            &publish,
+        )
+        .await
+        .map_err(farm_failure)
     })?;
     let publishing = Publishing {
         environment: name,
@@ -172,7 +176,7 @@ fn dynamic(
         System::Github => {
             let known = all(project)?;
             let containers = load(project, &known);
-            let whole = everything(&asked(&known, &containers), minutes);
+            let whole = everything(&asked(&known, &containers), &project.settings);
             let text = github::outputs(&project.settings, &whole, &work).map_err(too_big)?;
             match context.json {
                 true => printer::out(&json!({"event": "result", "outputs": text}).to_string()),

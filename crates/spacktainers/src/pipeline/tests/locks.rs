@@ -62,7 +62,7 @@ fn what_is_missing_of_real_locks_is_built_once_and_in_order() {
             .filter(|_| numbers.below(10) < share)
             .map(|it| it.hash)
             .collect();
-        let work = Work::missing(&wanted, |hash| there.contains(hash), &BTreeMap::new());
+        let work = Work::missing(&wanted, |hash| there.contains(hash), |_| None);
         let places: BTreeMap<DagHash, usize> = work
             .packages
             .iter()
@@ -100,7 +100,9 @@ fn what_is_missing_of_real_locks_is_built_once_and_in_order() {
         let graph = pack(&work.tasks(), &limits);
         super::packing::check(&graph, &work.tasks(), &limits);
         let end = makespan(&graph, &work.tasks(), limits.overhead, None);
-        assert!(end <= bound(&work.tasks(), &limits) * 115 / 100);
+        // These plans take less than an hour: beside that, the starts of a few jobs behind each other are much.
+        let most = bound(&work.tasks(), &limits) * 115 / 100 + 8 * limits.overhead;
+        assert!(end <= most, "{end} s of {most} s");
     }
 }
 
@@ -114,5 +116,5 @@ fn what_is_up_to_date_needs_nothing() {
         is_solved: true,
         why: None,
     }];
-    assert!(Work::missing(&wanted, |_| false, &BTreeMap::new()).is_empty());
+    assert!(Work::missing(&wanted, |_| false, |_| None).is_empty());
 }

@@ -53,7 +53,7 @@ pub(super) fn find(range: &str, context: &Context) -> Result<Vec<Affected>, Fail
 }
 
 /// The same as names.
-pub(super) fn names(
+fn names(
     project: &Project,
     range: &str,
     context: &Context,
@@ -69,6 +69,18 @@ pub(super) fn names(
         .filter(|it| !it.is_gone && known(it))
         .map(|it| (it.architecture, it.name))
         .collect())
+}
+
+/// Keeps those of `selected` that are other than at a commit.
+pub(super) fn keep(
+    selected: &mut Vec<&Definition>,
+    project: &Project,
+    range: &str,
+    context: &Context,
+) -> Result<(), Failure> {
+    let names = names(project, range, context)?;
+    selected.retain(|it| names.contains(&(it.architecture, it.name.clone())));
+    Ok(())
 }
 
 /// Tells which containers are affected, and by what.

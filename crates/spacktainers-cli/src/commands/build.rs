@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sif_format::deffile::BuildArguments;
 use spack_format::spec::SatisfiesIn;
-use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, Stale, staleness};
+use spacktainers::build::{self, Container, Gathered, LockState, Made, Sharing, staleness};
 use spacktainers::cpu::CpuFinding;
 use spacktainers::deffile;
 use spacktainers::event::{Event, Reporter as _};
@@ -27,6 +27,7 @@ use super::outcome::{Outcomes, receipt_line, report_target};
 use super::release::ReleaseHow;
 use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::size::Sizes;
+use super::stale::{State, Why};
 use super::{affected, architecture, block_on, farm, sif, solve, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
@@ -39,8 +40,7 @@ pub(super) fn run(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> 
         .select(&args.names, architecture(context)?)
         .map_err(|error| Failure::new(Exit::Usage, error))?;
     if let Some(base) = &args.affected {
-        let names = affected::names(&project, base, context)?;
-        selected.retain(|it| names.contains(&(it.architecture, it.name.clone())));
+        affected::keep(&mut selected, &project, base, context)?;
     }
     let targets = Targets {
         templates: &args.targets,
@@ -547,30 +547,6 @@ struct Summary<'a> {
     /// Bytes that came over a network, for packages and base.
     fetched: u64,
     took: Duration,
-}
-
-/// What a target holds, and why that is not enough.
-struct State {
-    target: Target,
-    why: Option<Why>,
-    digest: Option<String>,
-}
-
-/// Why a target gets a new image.
-enum Why {
-    Stale(Stale),
-    Archive,
-    Asked,
-}
-
-impl std::fmt::Display for Why {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stale(stale) => stale.fmt(f),
-            Self::Archive => f.write_str("archives are always written"),
-            Self::Asked => f.write_str("--force was given"),
-        }
-    }
 }
 
 /// A file that still names the prefix of the build.

@@ -31,6 +31,7 @@ mod sif;
 pub(crate) mod size;
 mod solve;
 mod spec;
+mod stale;
 mod verify;
 mod verify_cpu;
 pub(crate) mod why;

@@ -117,8 +117,7 @@ fn dynamic(
         selected.retain(|it| !project.settings.ci.skip.contains(&it.name));
     }
     if let Some(base) = &args.affected_by {
-        let affected = affected::names(project, base, context)?;
-        selected.retain(|it| affected.contains(&(it.architecture, it.name.clone())));
+        affected::keep(&mut selected, project, base, context)?;
     }
     let environment = match project.settings.publish.is_empty() {
         true => None,

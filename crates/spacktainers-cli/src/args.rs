@@ -403,10 +403,50 @@ pub(crate) enum SifCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
+    /// What was published: an image, `docker://HOST/REPO:TAG` or `oci:DIR:REF`, or a container of the project. Its signature,
+    /// bills of materials and provenance are verified
+    #[arg(required_unless_present_any = ["same", "cpu"])]
+    pub(crate) image: Option<String>,
     /// Compare the files of two images, whatever they are packed in; what Apptainer's metadata adds is left out
-    #[arg(long, num_args = 2, value_names = ["A", "B"], required_unless_present = "cpu")]
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "image")]
     pub(crate) same: Vec<String>,
     /// Look for instructions that processors of a target do not have, such as `x86_64_v3`, in an image
-    #[arg(long, num_args = 2, value_names = ["TARGET", "IMAGE"], conflicts_with = "same")]
+    #[arg(long, num_args = 2, value_names = ["TARGET", "IMAGE"], conflicts_with_all = ["same", "image"])]
     pub(crate) cpu: Vec<String>,
+    /// The public key that has to vouch for it; default: `[trust] public_key`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// What has to be there; default: all of it
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub(crate) need: Vec<NeededClaim>,
+    /// Where a container of the project is looked for: `[publish.ENVIRONMENT]`
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Speak to this registry without TLS
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) insecure: Vec<String>,
+}
+
+/// What `verify` wants to see.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum NeededClaim {
+    /// The image's signature
+    Signature,
+    /// A bill of materials in SPDX
+    Spdx,
+    /// A bill of materials in CycloneDX
+    Cyclonedx,
+    /// How it came to be
+    Provenance,
+}
+
+impl From<NeededClaim> for spacktainers::trust::Claim {
+    fn from(claim: NeededClaim) -> Self {
+        match claim {
+            NeededClaim::Signature => Self::Signature,
+            NeededClaim::Spdx => Self::Spdx,
+            NeededClaim::Cyclonedx => Self::CycloneDx,
+            NeededClaim::Provenance => Self::Provenance,
+        }
+    }
 }

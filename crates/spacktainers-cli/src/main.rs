@@ -32,5 +32,6 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
+    printer::hide(commands::trust::values());
     commands::run(&args).into()
 }

@@ -128,6 +128,11 @@ impl Sources {
         id
     }
 
+    /// All texts.
+    pub fn iter(&self) -> impl Iterator<Item = &SourceFile> {
+        self.files.iter()
+    }
+
     /// The text with this number.
     #[must_use]
     pub fn get(&self, id: SourceId) -> Option<&SourceFile> {

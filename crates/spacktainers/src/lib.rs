@@ -33,11 +33,14 @@ pub mod registry;
 pub mod resolve;
 pub mod run;
 pub mod sandbox;
+pub mod secrets;
 pub mod seed;
 pub mod sif;
 pub mod site;
+pub mod smoke;
 pub mod source;
 pub mod spack;
+pub mod trust;
 pub mod unpack;
 pub mod why;
 

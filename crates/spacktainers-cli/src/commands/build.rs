@@ -28,6 +28,7 @@ use super::release::ReleaseHow;
 use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::size::Sizes;
 use super::stale::{State, Why};
+use super::trust::Candidate;
 use super::{affected, architecture, block_on, farm, sif, solve, sound_project};
 use crate::args::{BuildArgs, BuildHow};
 use crate::context::{Context, Failure};
@@ -221,11 +222,24 @@ impl Job<'_> {
             }
             Some(how) => {
                 let (image, definition) = (&made.image, self.definition);
-                let attachments: Vec<_> = debug.iter().cloned().collect();
+                let candidate = Candidate {
+                    project: self.project,
+                    container: &container,
+                    locked: &locked,
+                    image,
+                    satisfies: &satisfies,
+                    world: &world,
+                    context: self.context,
+                };
+                let mut attachments = candidate.attachments(&places, &how.checkout)?;
+                attachments.extend(debug.clone());
+                candidate.search(&attachments)?;
+                let checks = candidate.checks();
                 let sent = how.image(
                     image,
                     &places,
                     &attachments,
+                    &checks,
                     definition,
                     &version,
                     &publishing,

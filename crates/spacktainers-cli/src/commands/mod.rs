@@ -32,8 +32,10 @@ pub(crate) mod size;
 mod solve;
 mod spec;
 mod stale;
+pub(crate) mod trust;
 mod verify;
 mod verify_cpu;
+mod verify_trust;
 pub(crate) mod why;
 
 use std::future::Future;

@@ -10,7 +10,8 @@ use spacktainers::event::{Event, Reporter as _};
 use spacktainers::image::Image;
 use spacktainers::project::{Definition, DefinitionKind, EcrSettings, Project, PublishSettings};
 use spacktainers::publish::release::{
-    self, Branch, Content, Gathered, Place, Release, ReleaseError, ReleaseReceipt, places, release,
+    self, Branch, Check, Content, Gathered, Place, Release, ReleaseError, ReleaseReceipt, places,
+    release,
 };
 use spacktainers::publish::{Attachment, Placeholders, PublishContext, Target};
 
@@ -92,12 +93,14 @@ impl ReleaseHow<'_> {
         image: &Image,
         places: &[Place],
         attachments: &[Attachment],
+        checks: &[Arc<dyn Check>],
         definition: &Definition,
         version: &str,
         publishing: &PublishContext,
     ) -> Result<Vec<ReleaseReceipt>, Failure> {
         let wanted = Release {
             attachments,
+            checks,
             ..self.release(Content::Image(image), places)
         };
         self.send(wanted, definition, version, publishing).await

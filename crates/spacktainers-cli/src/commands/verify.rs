@@ -21,6 +21,9 @@ pub(super) fn run(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure>
     if let [target, image] = args.cpu.as_slice() {
         return super::verify_cpu::run(target, image, context);
     }
+    if let Some(image) = &args.image {
+        return super::verify_trust::run(image, args, context);
+    }
     let [one, two] = args.same.as_slice() else {
         return Err(Failure::new(
             Exit::Usage,

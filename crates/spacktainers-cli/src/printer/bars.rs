@@ -29,7 +29,7 @@ impl Bars {
 
     fn line(&self, text: &str) {
         // Printing through the bars keeps them in one piece.
-        if self.all.println(text).is_err() {
+        if self.all.println(super::shown(text)).is_err() {
             super::err(text);
         }
     }

@@ -12,10 +12,12 @@ mod json;
 mod lines;
 mod tally;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use spacktainers::event::Reporter;
+use spacktainers::secrets::Values;
 
 pub(crate) use tally::Tally;
 
@@ -44,14 +46,30 @@ pub(crate) fn reporter(json: bool, verbosity: Verbosity) -> Arc<dyn Reporter> {
     }
 }
 
+/// What must not be shown, whoever would show it.
+static SECRETS: OnceLock<Values> = OnceLock::new();
+
+/// Blots these values out of all that is printed from now on.
+pub(crate) fn hide(values: Values) {
+    let _ = SECRETS.set(values);
+}
+
+/// The text without secrets.
+fn shown(text: &str) -> Cow<'_, str> {
+    match SECRETS.get().filter(|it| !it.is_empty()) {
+        Some(values) => Cow::Owned(values.redacted(text)),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Writes a line to standard output; a closed pipe is not our fault.
 pub(crate) fn out(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", shown(text));
 }
 
 /// Writes a line to standard error.
 pub(crate) fn err(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", shown(text));
 }
 
 /// Whether people's text may have colours.

@@ -12,6 +12,7 @@
 //! - [`building`]: the main job on the demo's packages, again and again, in parts and with things going wrong;
 //! - [`caching`]: build caches, against real Spack;
 //! - [`corpus`]: specs drawn from real locks, against real Spack;
+//! - [`trusting`]: who vouches for what is published, and what is not published;
 //! - [`trees`]: what lies in images, against what real Spack installed;
 //! - [`installing`]: packages of build caches into install trees;
 //! - [`interruptions`]: killed runs, full disks;
@@ -61,3 +62,4 @@ mod solving;
 mod spack;
 mod support;
 mod trees;
+mod trusting;

@@ -18,6 +18,7 @@ use super::transform::{Moved, transform};
 use super::{BuildError, BuildInput, InstallRoot, World, environment, recipes};
 use crate::assemble::{Facts, MOST_LAYERS, Parts, assemble, labels};
 use crate::base::{self, Base, LockedBase};
+use crate::content::Content;
 use crate::event::Event;
 use crate::image::{Image, LayerContent, RecordedLayer};
 use crate::layer::relocate::Left;
@@ -48,6 +49,17 @@ pub struct Locked<'a> {
     layers: Vec<RecordedLayer>,
     base: Base,
     base_records: Vec<BaseRecord>,
+    /// Packages as the build cache has them.
+    originals: Vec<Original>,
+}
+
+/// A package as the build cache has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Original {
+    pub(crate) name: String,
+    pub(crate) hash: DagHash,
+    pub(crate) blob: Digest,
+    pub(crate) archive: Content,
 }
 
 impl Locked<'_> {
@@ -57,6 +69,11 @@ impl Locked<'_> {
             let left = package.moved.iter().flat_map(|moved| &moved.left);
             left.map(|it| (package.entry.package.as_str(), it))
         })
+    }
+
+    /// Packages as the build cache has them, each with what it is.
+    pub(crate) fn originals(&self) -> impl Iterator<Item = (&ConcreteSpec, &Original)> {
+        self.packages.iter().map(|it| it.spec).zip(&self.originals)
     }
 
     /// How many layers are of the base, and how many of packages.
@@ -137,6 +154,13 @@ pub async fn lock<'a>(
     }
     let base_records = base::library_records(&base, world.base).await?;
     let (store, prefixes) = one_store(&packages, input)?;
+    let originals = packages.iter().map(|package| Original {
+        name: package.spec.name.clone(),
+        hash: package.spec.hash,
+        blob: package.entry.tarball.digest,
+        archive: package.content.clone(),
+    });
+    let originals = originals.collect();
     let packages = transform(packages, &prefixes, &store, &spack_lock.specs, input, world).await?;
     let budget = layer_budget(input.budget, base.layers.len())?;
     let sizes: Vec<(DagHash, u64)> = packages
@@ -210,6 +234,7 @@ pub async fn lock<'a>(
         layers,
         base,
         base_records,
+        originals,
     })
 }
 

@@ -60,6 +60,7 @@ pub use freshness::{LockState, Outdated, Stale, lock_state, staleness};
 pub use gather::{Gathered, Supply};
 pub(crate) use gather::{bring, built, unusable};
 pub use layers::{LayerQuestion, LayersBefore, plan_layers};
+pub(crate) use make::Original;
 pub use make::{Locked, Made, image, lock};
 pub use sharing::Sharing;
 pub use size::{Limits, PackageSize, SizeReport, Sizes};

@@ -245,4 +245,4 @@ pub struct LockedLayer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

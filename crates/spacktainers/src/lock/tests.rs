@@ -2,11 +2,12 @@
 
 use super::*;
 
-fn hash(letter: char) -> DagHash {
+pub(crate) fn hash(letter: char) -> DagHash {
     letter.to_string().repeat(32).parse().expect("a DAG hash")
 }
 
-fn lock() -> Lock {
+/// A lock of two packages: `curl` needs `zlib`.
+pub(crate) fn lock() -> Lock {
     let package = |name: &str, letter: char| LockedPackage {
         name: name.to_owned(),
         version: "1.0".to_owned(),

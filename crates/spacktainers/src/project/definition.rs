@@ -70,6 +70,8 @@ pub struct SpackDefinition {
     pub slim: SlimRules,
     /// How large the image may be: likewise.
     pub limits: Limits,
+    /// Commands that the image is tried with before it is published: `tests` of `container.toml`.
+    pub tests: Vec<String>,
     /// Digest of all that the author wrote and that decides about the image.
     pub digest: Digest,
     /// Digest of what decides about the base image.

@@ -12,6 +12,7 @@ use spack_format::yaml::{Node, SourceId, Span};
 
 use super::slim_settings::{self, LIMITS, SLIM};
 use super::toml_tree;
+use super::trust_settings::TESTS;
 use crate::build::Limits;
 use crate::diagnostic::Diagnostic;
 use crate::epilogue::{Command, CopyFlags, Epilogue, Instruction, Step, files_digest};
@@ -43,6 +44,8 @@ pub(super) struct Declared {
     pub(super) slim: SlimRules,
     /// How large the image may be, instead of what the settings say.
     pub(super) limits: Limits,
+    /// Commands that the image is tried with before it is published.
+    pub(super) tests: Vec<String>,
 }
 
 /// Finds out what is copied, which has to be there.
@@ -110,6 +113,7 @@ static CONTAINER: MapShape = closed(
         key("workdir", Shape::String),
         key("slim", Shape::Map(&SLIM)),
         key("limits", Shape::Map(&LIMITS)),
+        key("tests", TESTS),
     ],
 );
 
@@ -240,7 +244,12 @@ pub(super) fn read_container(
         .unwrap_or_default()
         .iter()
         .filter_map(|node| Some((node.as_str()?.to_owned(), node.span)));
+    let tests = root.get("tests").and_then(Node::as_sequence);
+    let tests = tests.unwrap_or_default().iter();
     Declared {
+        tests: tests
+            .filter_map(|it| it.as_str().map(str::to_owned))
+            .collect(),
         packages: packages.collect(),
         epilogue: Epilogue { steps },
         slim: slim_settings::slim(&root),

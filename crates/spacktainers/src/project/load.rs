@@ -76,6 +76,7 @@ struct Finishing {
     base_packages: Vec<String>,
     slim: SlimRules,
     limits: Limits,
+    tests: Vec<String>,
 }
 
 struct Loader<'a> {
@@ -289,6 +290,7 @@ impl Loader<'_> {
             base_packages,
             slim,
             limits,
+            tests,
         } = self.finish(candidate, settings);
         if let Some(copies) = copied_files::read(text, source, &mut self.faults) {
             let folder = copied_files::folder(self.folder);
@@ -334,6 +336,7 @@ impl Loader<'_> {
             base_packages,
             slim,
             limits,
+            tests,
             digest,
             base_digest,
         }))
@@ -346,6 +349,7 @@ impl Loader<'_> {
             base_packages: Vec::new(),
             slim: settings.slim.clone(),
             limits: settings.limits,
+            tests: Vec::new(),
         };
         if candidate.form != Form::Folder {
             return all;
@@ -369,6 +373,7 @@ impl Loader<'_> {
             all.base_packages = declared.packages.into_iter().map(|it| it.0).collect();
             all.slim = all.slim.with(&declared.slim);
             all.limits = all.limits.with(declared.limits);
+            all.tests = declared.tests;
             all.finish.push(of_epilogue(
                 declared.epilogue,
                 source,

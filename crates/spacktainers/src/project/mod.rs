@@ -34,6 +34,7 @@ mod spack_settings;
 #[cfg(test)]
 mod tests;
 mod toml_tree;
+mod trust_settings;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ pub use settings::{
     ArchitectureSettings, DEFAULT_BUDGET, DEFAULT_VIEW, MirrorSettings, SETTINGS_FILE, Settings,
 };
 pub use spack_settings::{CheckoutSource, RecipeRepository, SpackSettings};
+pub use trust_settings::TrustSettings;
 
 /// Commands that finish an image, beside its `spack.yaml`.
 pub const EPILOGUE_FILE: &str = "Dockerfile.epilogue";

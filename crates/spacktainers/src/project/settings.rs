@@ -16,6 +16,7 @@ use super::settings_shape::SETTINGS;
 use super::slim_settings;
 use super::spack_settings::SpackSettings;
 use super::toml_tree;
+use super::trust_settings::TrustSettings;
 use crate::base::debian::{DebianSettings, DebianVariant, ValidUntil};
 use crate::base::{BaseArchitecture, BaseSource};
 use crate::build::{InstallRoot, Limits};
@@ -68,6 +69,8 @@ pub struct Settings {
     pub publish: BTreeMap<String, PublishSettings>,
     /// `[ecr]`.
     pub ecr: EcrSettings,
+    /// `[trust]`, `[secrets]`.
+    pub trust: TrustSettings,
     /// `[spack]`.
     pub spack: SpackSettings,
     /// `[farm]`, `[[source_mirror]]`, `[base.builder]`, `[base.runtime]`.
@@ -139,6 +142,7 @@ impl Default for Settings {
             sif_keys: Vec::new(),
             publish: BTreeMap::new(),
             ecr: EcrSettings::default(),
+            trust: TrustSettings::default(),
             spack: SpackSettings::default(),
             building: BuildingSettings::default(),
             farm: FarmSettings::default(),
@@ -198,6 +202,7 @@ impl Settings {
             debian: root.at(&["base", "debian"]).and_then(debian),
             publish: publish_settings::read(&root),
             ecr: EcrSettings::read(&root),
+            trust: TrustSettings::read(&root, folder),
             sif_keys: root
                 .at(&["sif", "keys"])
                 .map(|node| files(node, folder))

@@ -8,6 +8,7 @@ use spack_format::yaml::shape::{
 use super::building_settings::{BUILDER, ROOM, RUNTIME, SOURCE_MIRROR};
 use super::farm_settings::{parse_size, parse_time};
 use super::slim_settings::{COMPRESSIONS, LIMITS, SLIM};
+use super::trust_settings::{SECRETS, TRUST};
 use crate::base::BaseSource;
 use crate::base::debian::DebianVariant;
 use crate::cpu::CpuPolicy;
@@ -38,6 +39,8 @@ pub(super) static SETTINGS: MapShape = closed(
         key("registry", Shape::Map(&REGISTRY)),
         key("publish", Shape::Map(&PUBLISH)),
         key("ecr", Shape::Map(&ECR)),
+        key("trust", Shape::Map(&TRUST)),
+        key("secrets", Shape::Map(&SECRETS)),
         key("sif", Shape::Map(&SIF)),
         key("spack", Shape::Map(&SPACK)),
         key("farm", Shape::Map(&FARM)),

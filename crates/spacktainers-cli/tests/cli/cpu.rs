@@ -23,7 +23,9 @@ fn packages_keep_to_the_level_that_they_are_built_for_and_not_to_a_lower_one() {
         .ends(0);
     let document = stage.run(&["verify", "--json", "--cpu", "x86_64", "oci:image:v1"]);
     let code = document.code;
-    let document = document.json();
+    // Of two documents where there are findings, the first has them; the other says how it ended.
+    let first = document.stdout.lines().next().expect("a document");
+    let document: serde_json::Value = serde_json::from_str(first).expect("JSON");
     let findings = document["findings"].as_array().expect("findings");
     // The demo's packages are small; whether the compiler found a use for more is its business.
     assert_eq!(code, Some(if findings.is_empty() { 0 } else { 5 }));

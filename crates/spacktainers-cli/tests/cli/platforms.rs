@@ -21,7 +21,13 @@ fn a_container_and_its_variant_have_one_name() {
         }
     }
     let build = |code| {
-        let line = ["build", "--to", "oci:image:v1", "--allow-missing-libraries"];
+        let line = [
+            "build",
+            "spike",
+            "--to",
+            "oci:image:v1",
+            "--allow-missing-libraries",
+        ];
         stage.run(&line).ends(code)
     };
     build(0).says("spike (amd64_v3)");
@@ -52,7 +58,7 @@ fn a_container_and_its_variant_have_one_name() {
     assert_eq!(config["variant"], "v3");
     build(0).says("up to date");
     // Where a name holds one image, the platform has to be in it.
-    let line = ["build", "--to", "oci-archive:image.tar:v1"];
+    let line = ["build", "spike", "--to", "oci-archive:image.tar:v1"];
     stage.run(&line).ends(2).says("{arch}");
     // Packages for another level than the folder's are refused.
     stage.write(

@@ -24,7 +24,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use super::debug::{attach_debug, check_compression};
 use super::lock::write_lock;
 use super::outcome::{Outcomes, receipt_line, report_target};
-use super::release::ReleaseHow;
+use super::release::{Beside, ReleaseHow};
 use super::session::{Session, build_failure, container_failure, shown_failure};
 use super::size::Sizes;
 use super::stale::{State, Why};
@@ -235,15 +235,11 @@ impl Job<'_> {
                 attachments.extend(debug.clone());
                 candidate.search(&attachments)?;
                 let checks = candidate.checks();
-                let sent = how.image(
-                    image,
-                    &places,
-                    &attachments,
-                    &checks,
-                    definition,
-                    &version,
-                    &publishing,
-                );
+                let beside = Beside {
+                    attachments: &attachments,
+                    checks: &checks,
+                };
+                let sent = how.image(image, &places, beside, definition, &version, &publishing);
                 Outcomes::All(sent.await?)
             }
         };

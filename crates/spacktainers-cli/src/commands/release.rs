@@ -33,6 +33,14 @@ pub(super) struct ReleaseHow<'a> {
     pub(super) receipts: Option<&'a Path>,
 }
 
+/// What goes with an image.
+pub(super) struct Beside<'a> {
+    /// What is attached to it.
+    pub(super) attachments: &'a [Attachment],
+    /// Who is asked before names change.
+    pub(super) checks: &'a [Arc<dyn Check>],
+}
+
 impl ReleaseHow<'_> {
     /// Where a container of this version goes.
     ///
@@ -92,15 +100,14 @@ impl ReleaseHow<'_> {
         &self,
         image: &Image,
         places: &[Place],
-        attachments: &[Attachment],
-        checks: &[Arc<dyn Check>],
+        beside: Beside<'_>,
         definition: &Definition,
         version: &str,
         publishing: &PublishContext,
     ) -> Result<Vec<ReleaseReceipt>, Failure> {
         let wanted = Release {
-            attachments,
-            checks,
+            attachments: beside.attachments,
+            checks: beside.checks,
             ..self.release(Content::Image(image), places)
         };
         self.send(wanted, definition, version, publishing).await

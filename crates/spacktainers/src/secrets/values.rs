@@ -130,8 +130,8 @@ impl Values {
 
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    let ends = |end: &&str| name.ends_with(*end);
-    SECRET_NAMES.contains(&name.as_str()) || SECRET_ENDINGS.iter().any(|it| ends(&it))
+    let ends = |end: &str| name.ends_with(end);
+    SECRET_NAMES.contains(&name.as_str()) || SECRET_ENDINGS.iter().any(|it| ends(it))
 }
 
 #[cfg(test)]

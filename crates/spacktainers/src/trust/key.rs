@@ -211,7 +211,7 @@ fn opened(body: &[u8], password: &str) -> Result<Vec<u8>, KeyError> {
     let memory = n
         .checked_mul(u64::from(r))
         .and_then(|it| it.checked_mul(128));
-    if !memory.is_some_and(|it| it <= MOST_MEMORY) || p > 16 {
+    if memory.is_none_or(|it| it > MOST_MEMORY) || p > 16 {
         return Err(KeyError::TooCostly);
     }
     if !n.is_power_of_two() || n < 2 {

@@ -1,6 +1,6 @@
 //! Everything that must pass, on a machine that has only Rust and a package manager.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -39,6 +39,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("git", "git"),
     ("openssl", "openssl"),
+    ("gdb", "gdb"),
     ("curl", "curl"),
     ("make", "make"),
     ("sbatch", "slurm-client"),
@@ -52,10 +53,11 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Installs, then runs all tests, the rules among them. The test runner has the last word.
 pub(crate) fn run(install: Install) -> Result<()> {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
-    let mut apptainer = None;
+    let (mut apptainer, mut python) = (None, None);
     if install == Install::Yes {
         install_programs()?;
         if let Some(folder) = install_moto()? {
+            python = install_validators(&folder);
             let mut folders = vec![folder];
             folders.extend(std::env::split_paths(&path));
             path = std::env::join_paths(folders)?;
@@ -70,6 +72,9 @@ pub(crate) fn run(install: Install) -> Result<()> {
     tests
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("PATH", &path);
+    if let Some(python) = python {
+        tests.env("SPACKTAINERS_PYTHON", python);
+    }
     if let Some((program, share)) = apptainer {
         tests
             .env("SPACKTAINERS_APPTAINER", program)
@@ -180,6 +185,32 @@ fn install_moto() -> Result<Option<PathBuf>> {
         Err(error) => {
             say(&format!("{error:#}: tests that need one will be SKIPPED"));
             Ok(None)
+        }
+    }
+}
+
+/// What judges bills of materials, into the environment whose programs are in `bin`: its interpreter.
+fn install_validators(bin: &Path) -> Option<PathBuf> {
+    let python = bin.join("python3");
+    let has = |module: &str| {
+        let import = format!("import {module}");
+        let asked = Command::new(&python).args(["-c", &import]).output();
+        asked.is_ok_and(|it| it.status.success())
+    };
+    if has("spdx_tools") && has("jsonschema") && has("cyclonedx") {
+        return Some(python);
+    }
+    let made = run_command(Command::new(bin.join("pip")).args([
+        "install",
+        "--quiet",
+        "spdx-tools",
+        "cyclonedx-python-lib[json-validation]",
+    ]));
+    match made.context("cannot install validators of bills of materials") {
+        Ok(()) => Some(python),
+        Err(error) => {
+            say(&format!("{error:#}: tests that need them will be SKIPPED"));
+            None
         }
     }
 }

@@ -163,7 +163,9 @@ fn spack_installs_in_a_builder() {
 
     let script = "spack config get config | grep padded_length; spack gpg list; spack mirror list; \
                   spack spec gmake";
-    let Some(said) = podman(&stage, "builder", &[], &["bash", "-c", script]) else {
+    // What the image itself starts is `spack`.
+    let options = ["--entrypoint", "/usr/local/bin/spack-env"];
+    let Some(said) = podman(&stage, "builder", &options, &["bash", "-c", script]) else {
         return;
     };
     for text in ["padded_length: 128", "far", "gmake@", "%c=gcc@12", "alpha"] {

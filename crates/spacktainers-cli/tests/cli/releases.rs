@@ -242,8 +242,8 @@ fn what_staging_has_is_promoted_without_building() {
     let blobs = blobs.filter(|it| it.method == "PUT" && it.path.contains("/blobs/"));
     assert_eq!(
         blobs.count(),
-        1,
-        "within one registry layers are mounted: the config alone is sent"
+        4,
+        "within one registry layers are mounted: the config alone is sent, two bills of materials and their empty config"
     );
     let object = promoted["targets"][4].clone();
     assert_eq!(object["sent"], 0, "the bucket copies by itself: {object}");
@@ -323,7 +323,10 @@ fn a_kill_after_any_request_leaves_whole_releases_and_the_next_run_finishes() {
             .filter(|it| it.method == "PUT" && (200..300).contains(&it.status))
             .map(identity)
             .collect();
-        for put in after.iter().filter(|it| it.method == "PUT") {
+        // A list of referrers under its fallback tag is another list with every one that is added.
+        let is_content = |it: &&Passed| !it.path.contains("/manifests/sha256-");
+        let puts = after.iter().filter(|it| it.method == "PUT");
+        for put in puts.filter(is_content) {
             let identity = identity(put);
             assert!(
                 !arrived.contains(&identity),

@@ -27,7 +27,8 @@ impl Setup {
         let stage = Stage::demo();
         let settings = stage.read("spacktainers.toml");
         let targets = format!(
-            "[publish.production]\ntargets = [\"docker://{}/team/{{name}}\"]\n[trust]\npublic_key = \"cosign.pub\"\n",
+            "[publish.production]\ntargets = [\"docker://{0}/team/{{name}}\"]\n[publish.users]\ntargets = [\"docker://{0}/users/{{name}}\"]\n\
+             [trust]\npublic_key = \"cosign.pub\"\n",
             registry.address
         );
         stage.write("spacktainers.toml", &format!("{settings}\n{targets}"));
@@ -41,6 +42,8 @@ impl Setup {
             "--allow-missing-libraries",
             "--branch",
             "main",
+            "--environment",
+            "production",
             "--json",
         ];
         let mut command = self.stage.command(&arguments);
@@ -71,7 +74,7 @@ fn what_is_published_can_be_verified_by_others() {
     // By name, by address, and with the key alone.
     let verified = setup
         .stage
-        .run(&["verify", "spike", "--json"])
+        .run(&["verify", "spike", "--environment", "production", "--json"])
         .ends(0)
         .json();
     assert_eq!(verified["digest"], json!(digest));
@@ -197,6 +200,24 @@ fn signatures_are_where_cosign_looks_and_verify_by_openssl() {
     } else {
         skipped("no openssl on PATH");
     }
+
+    // Promoted, it is vouched for as well, and found in both ways.
+    let promote = [
+        "promote",
+        "spike",
+        "--from",
+        "production",
+        "--to",
+        "users",
+        "--branch",
+        "main",
+    ];
+    setup.stage.run(&promote).ends(0);
+    let verify = ["verify", "spike", "--environment", "users"];
+    setup.stage.run(&verify).ends(0).says("provenance");
+    let path = format!("/v2/users/spike/manifests/{fallback}.sig");
+    let (status, _, _) = ask(&setup.registry.address, "GET", &path);
+    assert_eq!(status, 200, "{path}");
 
     // Again: nothing is sent, nothing is added.
     assert_eq!(

@@ -34,6 +34,7 @@ use crate::registry::{
     ManifestKey, ReferrerListing, RegistryError, Repository, add_referrer, fallback_tag,
     referrer_descriptor,
 };
+use crate::trust::{SIGNATURE_TYPE, signature_tag};
 
 /// The empty config of artifacts that have none.
 const EMPTY: &[u8] = b"{}";
@@ -111,12 +112,16 @@ impl Attachment {
         blobs: Vec<AttachedBlob>,
     ) -> Self {
         let of_config = || manifest.config.media_type.clone();
+        let artifact_type = manifest.artifact_type.clone().unwrap_or_else(of_config);
+        // Whoever looks for signatures by their tag finds them at the new place too.
+        let subject = manifest.subject.as_ref();
+        let signed = subject.filter(|_| artifact_type == SIGNATURE_TYPE);
         Self {
-            artifact_type: manifest.artifact_type.clone().unwrap_or_else(of_config),
+            tag: signed.map(|it| signature_tag(&it.digest)),
+            artifact_type,
             config: Some(config),
             blobs,
             annotations: manifest.annotations.clone(),
-            tag: None,
             original: Some(original),
         }
     }

@@ -14,6 +14,9 @@
 //! - *shapes* (keys in PEM, tokens of the usual services) in what this project itself writes: definitions and the files beside
 //!   them, config and history, and layers that are made here. Packages and base images are software of others, whose
 //!   tests and examples are full of keys that protect nothing; what they hold is not this project's secret.
+//!
+//! What is *withheld* from builds and capsules is decided elsewhere, by words in names ([`crate::spack`]): there, too much costs
+//! nothing. Here, a value that is no secret would keep an image from being published.
 
 mod scan;
 mod search;

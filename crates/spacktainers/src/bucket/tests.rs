@@ -139,7 +139,12 @@ async fn what_was_cut_off_is_continued() {
     let half = bucket.head("big.sif").await.unwrap();
     assert_eq!(half, None, "nothing half-written");
     let sent = sample.send(&bucket, "big.sif", nobody()).await.unwrap();
-    assert_eq!(sent, 24 * MIB as u64, "two parts of 8 MiB had arrived");
+    // One more may have arrived before it was cut off.
+    let left = [24, 16].map(|it| it * MIB as u64);
+    assert!(
+        left.contains(&sent),
+        "two parts of 8 MiB had arrived: {sent}"
+    );
 
     let found = bucket.head("big.sif").await.unwrap().unwrap();
     let digest = Digest::of(&sample.bytes);

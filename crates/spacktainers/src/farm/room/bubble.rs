@@ -301,7 +301,7 @@ mod tests {
         let mut shown = Shown::default();
         shown.read_only(Path::new("/spack"), "/spacktainers/spack");
         let own = [Own {
-            from: Path::new("/work/environment"),
+            from: Path::new("/orders/environment"),
             to: "/spacktainers/environment",
             name: "environment",
             is_writable: true,
@@ -327,6 +327,6 @@ mod tests {
         ] {
             assert!(script.contains(text), "`{text}` is not in\n{script}");
         }
-        assert!(!script.contains("/work/environment"), "{script}");
+        assert!(!script.contains("/orders/environment"), "{script}");
     }
 }
